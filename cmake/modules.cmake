@@ -1,0 +1,75 @@
+# One function per kind of target, so that warnings, sanitizers and test labels are set in one place.
+
+find_package(PkgConfig REQUIRED)
+find_package(Threads REQUIRED)
+
+add_library(menagerie_options INTERFACE)
+target_include_directories(menagerie_options INTERFACE ${CMAKE_SOURCE_DIR})
+target_compile_options(menagerie_options INTERFACE -Wall -Wextra -Werror)
+target_link_libraries(menagerie_options INTERFACE Threads::Threads)
+if(MENAGERIE_SANITIZE)
+  target_compile_options(menagerie_options INTERFACE
+    -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer)
+  target_link_options(menagerie_options INTERFACE -fsanitize=address,undefined)
+endif()
+
+# menagerie_add_folders(<dir>...): add_subdirectory for those that have a CMakeLists.txt.
+function(menagerie_add_folders)
+  foreach(dir ${ARGN})
+    if(EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/${dir}/CMakeLists.txt)
+      add_subdirectory(${dir})
+    endif()
+  endforeach()
+endfunction()
+
+# menagerie_library(<name> SOURCES <file>... [DEPS <target>...])
+function(menagerie_library name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
+  add_library(${name} STATIC ${ARG_SOURCES})
+  target_link_libraries(${name} PUBLIC menagerie_options ${ARG_DEPS})
+endfunction()
+
+# menagerie_program(<name> SOURCES <file>... [DEPS <target>...]): a program in build/bin.
+function(menagerie_program name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
+  add_executable(${name} ${ARG_SOURCES})
+  target_link_libraries(${name} PRIVATE menagerie_options ${ARG_DEPS})
+endfunction()
+
+# Catch2's main is compiled once and shared by all test programs.
+find_package(Catch2 2 REQUIRED)
+add_library(menagerie_test_main STATIC ${CMAKE_SOURCE_DIR}/tests/catch_main.cpp)
+target_link_libraries(menagerie_test_main PUBLIC Catch2::Catch2 menagerie_options)
+
+# menagerie_test(<name> SOURCES <file>... [DEPS <target>...] [LABELS <label>...] [TIMEOUT <s>])
+# One Catch2 program; each is one ctest case named after the module.
+function(menagerie_test name)
+  cmake_parse_arguments(ARG "" "TIMEOUT" "SOURCES;DEPS;LABELS" ${ARGN})
+  add_executable(${name} ${ARG_SOURCES})
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+  target_link_libraries(${name} PRIVATE menagerie_test_main ${ARG_DEPS})
+  add_test(NAME ${name} COMMAND ${name} WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
+  set_tests_properties(${name} PROPERTIES LABELS "${ARG_LABELS}"
+    ENVIRONMENT "MENAGERIE_BIN=${CMAKE_BINARY_DIR}/bin;MENAGERIE_SOURCE=${CMAKE_SOURCE_DIR}")
+  if(ARG_TIMEOUT)
+    set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT})
+  endif()
+endfunction()
+
+# menagerie_fuzz(<name> SOURCES <file>... [DEPS <target>...] CORPUS <dir>)
+# The source defines LLVMFuzzerTestOneInput. With MENAGERIE_FUZZ it is a libFuzzer program (clang);
+# always, a replay program runs the saved corpus as a test.
+function(menagerie_fuzz name)
+  cmake_parse_arguments(ARG "" "CORPUS" "SOURCES;DEPS" ${ARGN})
+  if(MENAGERIE_FUZZ)
+    add_executable(${name} ${ARG_SOURCES})
+    target_compile_options(${name} PRIVATE -fsanitize=fuzzer)
+    target_link_options(${name} PRIVATE -fsanitize=fuzzer)
+    target_link_libraries(${name} PRIVATE ${ARG_DEPS})
+  endif()
+  add_executable(${name}_replay ${ARG_SOURCES} ${CMAKE_SOURCE_DIR}/tests/fuzz_replay_main.cpp)
+  set_target_properties(${name}_replay PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+  target_link_libraries(${name}_replay PRIVATE menagerie_options ${ARG_DEPS})
+  add_test(NAME ${name}_corpus COMMAND ${name}_replay ${ARG_CORPUS})
+  set_tests_properties(${name}_corpus PROPERTIES LABELS fuzz)
+endfunction()
