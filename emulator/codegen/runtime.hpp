@@ -21,9 +21,9 @@ struct Helper {
 
 /// What the slow path of a memory access found.
 enum class Outcome : u32 {
-    done,
-    fault,       // recorded in the guest's state; the instruction must be left
-    interpret,   // a device or translated code is touched: run this instruction in the interpreter
+    done,      // for `write_follows`: and the TLB entry now allows the store
+    fault,     // recorded in the guest's state; the instruction must be left
+    interpret, // a device or translated code is touched: run this instruction in the interpreter
 };
 
 struct Runtime {
@@ -34,7 +34,7 @@ struct Runtime {
     bool (*store)(ir::ExecState& state, u32 linear, unsigned size, bool user, u64 value);
 
     /// The same from translated code, where devices and code pages are left to the interpreter.
-    /// The loaded value goes to state.scratch.
+    /// The loaded value goes to state.scratch[0].
     Outcome (*translated_load)(ir::ExecState& state, u32 linear, unsigned size, bool user,
                                bool write_follows);
     Outcome (*translated_store)(ir::ExecState& state, u32 linear, unsigned size, bool user,

@@ -140,7 +140,7 @@ u32 compute_flags(u8 op, u64 result, u64 source)
     case FlagKind::shr:
         return shift_flags(r, (r.source & 1) != 0);
     case FlagKind::mul:
-        return sign_zero_parity(r) | (source != 0 ? kCf | kOf : 0);
+        return sign_zero_parity(r) | (static_cast<u32>(source) != 0 ? kCf | kOf : 0);
     default:
         return static_cast<u32>(result) & kArithmeticFlags; // raw
     }
