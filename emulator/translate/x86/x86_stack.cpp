@@ -126,7 +126,8 @@ Flow pop_sreg(Emitter& e)
 // 9C.
 Flow pushf(Emitter& e)
 {
-    const Slot image = e.call(helper<"pushf">());
+    const Slot width = e.constant(e.operand_size());
+    const Slot image = e.call(helper<"pushf">(), kNone, kNone, width);
     e.push(e.operand_size(), image);
     return Flow::next;
 }
@@ -137,7 +138,7 @@ Flow popf(Emitter& e)
     const unsigned size = e.operand_size();
     const Slot value = e.peek(size);
     const Slot width = e.constant(size);
-    e.call(helper<"popf">(), value, width);
+    e.call(helper<"popf">(), value, kNone, width);
     e.drop(size);
     return e.leave_to_next();
 }

@@ -202,7 +202,7 @@ Flow invlpg(Emitter& e)
     return e.leave_to_next();
 }
 
-// 0F 02 /r, 0F 03 /r. ZF tells whether the destination is written.
+// 0F 02 /r, 0F 03 /r. The helper sets ZF; where it clears it, it gives back the old value.
 Flow inspect_descriptor(Emitter& e)
 {
     if (!e.has_mode(kModeProtected)) {
@@ -210,14 +210,9 @@ Flow inspect_descriptor(Emitter& e)
     }
     const Slot selector = selector_operand(e);
     const bool rights = e.insn.opcode == (kTwoByte | 0x02);
-    const Slot found = e.call(rights ? helper<"lar">() : helper<"lsl">(), selector);
-    const Slot chosen = e.ir.temp();
-    e.ir.emit({.op = Op::select,
-               .aux = static_cast<u8>(Cond::e),
-               .d = chosen,
-               .a = found,
-               .b = e.insn.reg});
-    e.set_reg(e.operand_size(), e.insn.reg, chosen);
+    const u32 index = rights ? helper<"lar">() : helper<"lsl">();
+    const Slot found = e.call(index, selector, e.insn.reg);
+    e.set_reg(e.operand_size(), e.insn.reg, found);
     return Flow::next;
 }
 
