@@ -45,8 +45,6 @@ constexpr unsigned jump_index(u32 pc)
 }
 
 struct ExecState {
-    std::array<u64, kSlots> slot{}; // guest registers, then the interpreter's temporaries
-
     // The flag record; see flags.hpp.
     u64 flag_result = 0;
     u64 flag_source = 0;
@@ -62,9 +60,12 @@ struct ExecState {
     u64 until = 0;
     u32 pending = 0;
 
-    u32 leave_request = 0; // set by a helper that wants the block left (a fault was raised)
-    u8 attention = 0;      // nonzero: interrupts or stop requests to look at before going on
-    u64 scratch = 0;       // the slow path's loaded value
+    u32 leave_request = 0;        // set by a helper that wants the block left (a fault was raised)
+    u8 attention = 0;             // nonzero: interrupts or stop requests to look at before going on
+    u32 call_arg = 0;             // what a thunk of generated code is asked to do
+    std::array<u64, 3> scratch{}; // its operands and result
+
+    std::array<u64, kSlots> slot{}; // guest registers, then the interpreter's temporaries
 
     // Segments 0-5 (es cs ss ds fs gs) as address windows. An access of n bytes at offset o is
     // surely fine if o + n <= read_end (write_end); otherwise the slow path decides. 0 sends all

@@ -18,7 +18,7 @@ enum class FlagKind : u8 {
     dec,   // a = result, b = old carry
     shl,   // a = result, b = operand shifted by count - 1: its top bit is the carry
     shr,   // a = result, b = operand shifted by count - 1: its low bit is the carry; also sar
-    mul,   // a = low half, b = nonzero if carry and overflow are set
+    mul,   // a = low half, b = nonzero (32 bits) if carry and overflow are set
     stored_kinds_,
 
     // Kinds that are turned into `raw` when they execute.
