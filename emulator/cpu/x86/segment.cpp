@@ -44,13 +44,13 @@ void set_windows(State& state, unsigned n)
 u32 flat_bits(const State& state)
 {
     u32 bits = 0;
-    bits |= flat_data(state.seg[kEs]) ? kModeFlatEs : 0;
-    bits |= flat_data(state.seg[kSs]) ? kModeFlatSs : 0;
-    bits |= flat_data(state.seg[kDs]) ? kModeFlatDs : 0;
+    bits |= flat_data(state.seg[kEs]) ? u32{kModeFlatEs} : 0;
+    bits |= flat_data(state.seg[kSs]) ? u32{kModeFlatSs} : 0;
+    bits |= flat_data(state.seg[kDs]) ? u32{kModeFlatDs} : 0;
     const Segment& cs = state.seg[kCs];
-    bits |= cs.base == 0 && cs.limit == 0xffff'ffff ? kModeFlatCs : 0;
-    bits |= state.segment_write_end[kFs] == kFourGiB ? kModeNoBaseOrLimitFs : 0;
-    bits |= state.segment_write_end[kGs] == kFourGiB ? kModeNoBaseOrLimitGs : 0;
+    bits |= cs.base == 0 && cs.limit == 0xffff'ffff ? u32{kModeFlatCs} : 0;
+    bits |= state.segment_write_end[kFs] == kFourGiB ? u32{kModeNoBaseOrLimitFs} : 0;
+    bits |= state.segment_write_end[kGs] == kFourGiB ? u32{kModeNoBaseOrLimitGs} : 0;
     return bits;
 }
 
@@ -292,12 +292,12 @@ void update_mode(State& state)
         set_windows(state, n);
     }
     u32 mode = flat_bits(state);
-    mode |= state.seg[kCs].big ? kModeCode32 : 0;
-    mode |= state.seg[kSs].big ? kModeStack32 : 0;
-    mode |= protected_mode(state) ? kModeProtected : 0;
-    mode |= v86_mode(state) ? kModeV86 : 0;
-    mode |= state.cpl == 3 ? kModeUser : 0;
-    mode |= state.in_smm ? kModeSmm : 0;
+    mode |= state.seg[kCs].big ? u32{kModeCode32} : 0;
+    mode |= state.seg[kSs].big ? u32{kModeStack32} : 0;
+    mode |= protected_mode(state) ? u32{kModeProtected} : 0;
+    mode |= v86_mode(state) ? u32{kModeV86} : 0;
+    mode |= state.cpl == 3 ? u32{kModeUser} : 0;
+    mode |= state.in_smm ? u32{kModeSmm} : 0;
     state.mode = mode;
     const auto& intern = world(state).intern_context;
     state.context = intern ? intern(mode, state.seg[kCs].base, state.seg[kCs].limit) : mode;
