@@ -151,7 +151,6 @@ u32 helper_rsm(State& state, u32, u32, u32)
                      ((cr0 & kCr0Nw) != 0 && (cr0 & kCr0Cd) == 0);
     if (bad) {
         state.shutdown = true; // SDM vol. 3, 34.4.1
-        state.leave_request = 1;
         return 0;
     }
     restore(state);
@@ -161,11 +160,11 @@ u32 helper_rsm(State& state, u32, u32, u32)
     flush_tlb(state, true);
     if ((state.cr0 & kCr0Pg) != 0 && !load_cr3(state, state.cr3)) {
         state.fault_pending = false;
+        state.leave_request = 0;
         state.shutdown = true; // bad PDPTEs
     }
     update_mode(state);
     recheck_interrupts(state);
-    state.leave_request = 1;
     return 0;
 }
 
