@@ -257,7 +257,7 @@ PackedBcd to_bcd(F80 a, Context& ctx)
     constexpr u64 kLargest = 999'999'999'999'999'999;
     const auto magnitude = to_magnitude(a, kLargest, kLargest, ctx);
     if (!magnitude) {
-        return {0xc000'0000'0000'0000, 0xffff}; // packed decimal indefinite, table 4-4
+        return kBcdIndefinite;
     }
     PackedBcd bcd;
     u64 rest = magnitude->value;

@@ -17,6 +17,9 @@ struct PackedBcd {
     bool operator==(const PackedBcd&) const = default;
 };
 
+/// Packed decimal indefinite, table 4-4.
+constexpr PackedBcd kBcdIndefinite{0xc000'0000'0000'0000, 0xffff};
+
 /// Widens without raising anything: a signaling NaN stays one. `is_denormal` tells of a denormal
 /// source, which is a normal number in the 80-bit format.
 struct Widened {
