@@ -103,6 +103,17 @@ void fprem(X87State& s);                             // D9 F8
 void fprem1(X87State& s);                            // D9 F5
 void fxtract(X87State& s);                           // D9 F4
 
+// ---- Transcendental ----------------------------------------------------------------------------
+
+void fsin(X87State& s);    // D9 FE
+void fcos(X87State& s);    // D9 FF
+void fsincos(X87State& s); // D9 FB
+void fptan(X87State& s);   // D9 F2
+void fpatan(X87State& s);  // D9 F3
+void f2xm1(X87State& s);   // D9 F0
+void fyl2x(X87State& s);   // D9 F1
+void fyl2xp1(X87State& s); // D9 F9
+
 // ---- Control -----------------------------------------------------------------------------------
 
 void ffree(X87State& s, unsigned i);  // DD C0+i
