@@ -212,8 +212,8 @@ F80 y_log2_plus_1(F80 y, F80 x, Context& ctx)
         return nan;
     }
     const F80Class x_class = classify(x);
-    if (is_negative(x) && exponent_of(x) >= kF80Bias) { // -1 and below
-        return x == negated(kF80One) ? pole(y, ctx) : invalid(ctx);
+    if (x_class == F80Class::infinity && is_negative(x)) {
+        return invalid(ctx);
     }
     if (is_zero_or_infinite(x) || is_zero_or_infinite(y)) {
         if (x_class == F80Class::zero && classify(y) != F80Class::infinity) {
@@ -233,6 +233,10 @@ F80 y_log2_plus_1(F80 y, F80 x, Context& ctx)
     note_denormals(y, x, ctx);
     if (ctx.is_abandoned()) {
         return y;
+    }
+    if (is_negative(x) && exponent_of(x) >= kF80Bias) { // -1 and below
+        ctx.raise(sw::pe);
+        return x;
     }
     return multiply_by_y(unpack_finite(y), log2_plus_1(unpack_finite(x)), ctx);
 }

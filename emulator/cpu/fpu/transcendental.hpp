@@ -31,7 +31,7 @@ F80 exp2_minus_1(F80 a, Context& ctx);
 F80 y_log2(F80 y, F80 x, Context& ctx);
 
 /// y * log2(1 + x). Where the SDM leaves it undefined (|x| above 1 - sqrt(1/2)) this is still the
-/// logarithm; invalid when 1 + x is negative.
+/// logarithm, and for x of -1 and below it is x, as on tested hosts.
 F80 y_log2_plus_1(F80 y, F80 x, Context& ctx);
 
 } // namespace emu::fpu
