@@ -7,6 +7,8 @@
 
 #include "emulator/cpu/fpu/round.hpp"
 
+#include <utility>
+
 namespace emu::fpu {
 
 /// A finite, non-zero operand with its leading bit at bit 63.
@@ -100,12 +102,29 @@ inline F80 mul_finite(Unpacked a, Unpacked b, Context& ctx)
     return round_pack(a.negative != b.negative, exponent, product, ctx);
 }
 
+/// `dividend` / `divisor`, known to fit 64 bits.
+inline u64 divide_128_by_64(u128 dividend, u64 divisor, u64& remainder)
+{
+#if defined(__x86_64__)
+    u64 quotient = 0;
+    __asm__("divq %4" // GCC calls a library function for the same
+            : "=a"(quotient), "=d"(remainder)
+            : "0"(static_cast<u64>(dividend)), "1"(static_cast<u64>(dividend >> 64)), "r"(divisor)
+            : "cc");
+    return quotient;
+#else
+    const u64 quotient = static_cast<u64>(dividend / divisor);
+    remainder = static_cast<u64>(dividend) - quotient * divisor;
+    return quotient;
+#endif
+}
+
 inline F80 div_finite(Unpacked a, Unpacked b, Context& ctx)
 {
     const bool less = a.significand < b.significand;
     const u128 dividend = static_cast<u128>(a.significand) << (less ? 64 : 63);
-    const u64 quotient = static_cast<u64>(dividend / b.significand);
-    const u64 rest = static_cast<u64>(dividend) - quotient * b.significand;
+    u64 rest = 0;
+    const u64 quotient = divide_128_by_64(dividend, b.significand, rest);
     // The remainder stands for the bits below: only its relation to one half matters.
     const u64 other = b.significand - rest;
     const u64 below = rest == 0 ? 0

@@ -34,9 +34,6 @@ constexpr u16 pre_computation = ie | de | ze;
 enum class Rounding { nearest_even = 0, down = 1, up = 2, toward_zero = 3 };
 
 namespace cw {
-constexpr u16 precision = 0x0300;
-constexpr u16 rounding = 0x0c00;
-constexpr u16 extended_nearest = 0x0300; // the two fields after FNINIT
 constexpr u16 after_init = 0x037f;
 constexpr u16 after_reset = 0x0040; // SDM volume 3, table 9-1
 constexpr u16 writable = 0x1f3f;    // bit 6 reads as one, bit 12 (X) is kept but means nothing
@@ -52,11 +49,6 @@ struct Context {
     bool memory_denormal = false;
 
     constexpr Rounding rounding() const { return static_cast<Rounding>((control >> 10) & 3); }
-
-    constexpr bool is_extended_nearest() const
-    {
-        return (control & (cw::precision | cw::rounding)) == cw::extended_nearest;
-    }
 
     /// Bits of the 64-bit significand that the precision control cuts off (SDM 8.1.5.2).
     constexpr unsigned dropped_bits() const

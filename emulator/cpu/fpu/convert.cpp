@@ -28,17 +28,18 @@ struct NarrowFormat {
 constexpr NarrowFormat kSingle{23, 8};
 constexpr NarrowFormat kDouble{52, 11};
 
-Widened widen(u64 bits, NarrowFormat format)
+template <NarrowFormat format>
+Widened widen(u64 bits)
 {
     const bool negative = ((bits >> (format.fraction_bits + format.exponent_bits)) & 1) != 0;
     const i32 exponent = static_cast<i32>(bits >> format.fraction_bits) & format.max_exponent();
     const u64 aligned = bits << format.dropped_bits() & ~kIntegerBit;
-    if (exponent == format.max_exponent()) {
-        return {make_f80(negative, kF80MaxExponent, kIntegerBit | aligned), false};
-    }
-    if (exponent != 0) {
+    if (static_cast<u32>(exponent - 1) < static_cast<u32>(format.max_exponent() - 1)) [[likely]] {
         return {make_f80(negative, exponent - format.bias() + kF80Bias, kIntegerBit | aligned),
                 false};
+    }
+    if (exponent != 0) {
+        return {make_f80(negative, kF80MaxExponent, kIntegerBit | aligned), false};
     }
     if (aligned == 0) {
         return {f80_zero(negative), false};
@@ -104,7 +105,7 @@ u64 narrow_finite(F80 a, NarrowFormat format, Context& ctx)
     return format.assemble(u.negative, exponent, r.significand >> dropped);
 }
 
-u64 narrow(F80 a, NarrowFormat format, Context& ctx)
+u64 narrow_slow(F80 a, NarrowFormat format, Context& ctx)
 {
     const bool negative = is_negative(a);
     switch (classify(a)) {
@@ -128,16 +129,39 @@ u64 narrow(F80 a, NarrowFormat format, Context& ctx)
     return narrow_finite(a, format, ctx);
 }
 
+/// The common case in line: a number normal in both formats, rounded to nearest.
+template <NarrowFormat format>
+u64 narrow(F80 a, Context& ctx)
+{
+    const i32 exponent = exponent_of(a) - kF80Bias + format.bias();
+    const bool fits = static_cast<u32>(exponent - 1) < static_cast<u32>(format.max_exponent() - 2);
+    if (!fits || (a.significand >> 63) == 0 || ctx.rounding() != Rounding::nearest_even)
+        [[unlikely]] {
+        return narrow_slow(a, format, ctx);
+    }
+    constexpr unsigned kDropped = format.dropped_bits();
+    const u64 rest = a.significand << (64 - kDropped);
+    const u64 kept = a.significand >> kDropped;
+    const bool up = rest > kIntegerBit || (rest == kIntegerBit && (kept & 1) != 0);
+    if (rest != 0) {
+        ctx.raise(sw::pe);
+        ctx.rounded_up = up;
+    }
+    // The integer bit adds one to the exponent field, and so does a carry out of the fraction.
+    return format.assemble(is_negative(a), 0, 0) +
+           (static_cast<u64>(exponent - 1) << format.fraction_bits) + kept + (up ? 1 : 0);
+}
+
 } // namespace
 
 Widened widen_f32(u32 bits)
 {
-    return widen(bits, kSingle);
+    return widen<kSingle>(bits);
 }
 
 Widened widen_f64(u64 bits)
 {
-    return widen(bits, kDouble);
+    return widen<kDouble>(bits);
 }
 
 F80 from_f32(u32 bits, Context& ctx)
@@ -152,12 +176,12 @@ F80 from_f64(u64 bits, Context& ctx)
 
 u32 to_f32(F80 a, Context& ctx)
 {
-    return static_cast<u32>(narrow(a, kSingle, ctx));
+    return static_cast<u32>(narrow<kSingle>(a, ctx));
 }
 
 u64 to_f64(F80 a, Context& ctx)
 {
-    return narrow(a, kDouble, ctx);
+    return narrow<kDouble>(a, ctx);
 }
 
 F80 from_integer(i64 value)

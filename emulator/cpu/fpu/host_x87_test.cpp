@@ -373,6 +373,7 @@ TEST_CASE("x87: FCOMI and FUCOMI set EFLAGS as the host does")
     for (const Row& row : kRows) {
         const host::Instruction instruction{row.opcode, row.modrm};
         sample::Random random{row.modrm};
+        unsigned differences = 0;
         for (int i = 0; i < 20000; ++i) {
             const host::RegisterFile before = random_registers(random);
             X87State ours = state_of(before);
@@ -382,9 +383,9 @@ TEST_CASE("x87: FCOMI and FUCOMI set EFLAGS as the host does")
 
             const u32 flags = row.model(ours, 2);
 
-            INFO(describe(state_of(before), {}) << describe(expected, {}) << describe(ours, {}));
-            REQUIRE(flags == (host.eflags & kFlags));
-            REQUIRE(ours == expected);
+            differences += flags != (host.eflags & kFlags) || ours != expected;
         }
+        INFO(std::hex << unsigned{row.opcode} << ' ' << unsigned{row.modrm});
+        CHECK(differences == 0);
     }
 }

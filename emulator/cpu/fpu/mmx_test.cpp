@@ -36,6 +36,7 @@ TEST_CASE("mmx: every register instruction gives the host's result")
         ++instructions;
         const host::Instruction instruction{0x0f, static_cast<u8>(opcode), 0xc1}; // op mm0, mm1
         sample::Random random{opcode};
+        unsigned differences = 0;
         for (int i = 0; i < 2000; ++i) {
             const u64 a = operand(random);
             const u64 b = operand(random);
@@ -43,10 +44,10 @@ TEST_CASE("mmx: every register instruction gives the host's result")
             before.st[0].significand = a;
             before.st[1].significand = b;
             const F80 host = instruction.run(before).registers.st[0];
-            INFO(std::hex << opcode << " " << a << " " << b);
-            REQUIRE(host.significand == operation(a, b));
-            REQUIRE(host.sign_exponent == 0xffff);
+            differences += host != F80{operation(a, b), 0xffff};
         }
+        INFO("opcode " << std::hex << opcode);
+        CHECK(differences == 0);
     }
     CHECK(instructions == (host::kHasHostX87 ? 44 : 0));
 }

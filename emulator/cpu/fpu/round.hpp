@@ -71,16 +71,23 @@ F80 round_pack_slow(bool negative, i32 exponent, u128 significand, unsigned drop
 /// set; the exponent may be out of range. The low 64 bits may be sticky.
 inline F80 round_pack(bool negative, i32 exponent, u128 significand, Context& ctx)
 {
-    if (!ctx.is_extended_nearest() || static_cast<u32>(exponent - 1) >= 0x7ffd) [[unlikely]] {
-        return round_pack_slow(negative, exponent, significand, ctx.dropped_bits(), ctx);
+    const unsigned dropped = ctx.dropped_bits();
+    if (ctx.rounding() != Rounding::nearest_even || static_cast<u32>(exponent - 1) >= 0x7ffd)
+        [[unlikely]] {
+        return round_pack_slow(negative, exponent, significand, dropped, ctx);
     }
     u64 high = static_cast<u64>(significand >> 64);
-    const u64 low = static_cast<u64>(significand);
+    u64 low = static_cast<u64>(significand);
+    if (dropped != 0) { // bring the cut between the two halves
+        low = (high << (64 - dropped)) | (low != 0);
+        high &= ~u64{0} << dropped;
+    }
     if (low != 0) {
-        const bool up = low > kIntegerBit || (low == kIntegerBit && (high & 1) != 0);
+        const u64 unit = u64{1} << dropped;
+        const bool up = low > kIntegerBit || (low == kIntegerBit && (high & unit) != 0);
         ctx.raise(sw::pe);
         ctx.rounded_up = up;
-        high += up;
+        high += up ? unit : 0;
         if (high == 0) { // 0xffff... carried; only upwards
             high = kIntegerBit;
             ++exponent;

@@ -112,8 +112,8 @@ void fld_constant(X87State& s, unsigned i)
 namespace {
 
 /// `convert` is one of the to_*() functions, `indefinite` its answer to an invalid operand.
-template <class T>
-Store<T> prepare(const X87State& s, T (*convert)(F80, Context&), T indefinite)
+template <class T, T (*convert)(F80, Context&)>
+Store<T> prepare(const X87State& s, T indefinite)
 {
     Context ctx = context_of(s);
     Store<T> store;
@@ -136,37 +136,37 @@ F80 unchanged(F80 a, Context&)
 
 Store<u32> prepare_store_f32(const X87State& s)
 {
-    return prepare<u32>(s, to_f32, 0xffc0'0000);
+    return prepare<u32, to_f32>(s, 0xffc0'0000);
 }
 
 Store<u64> prepare_store_f64(const X87State& s)
 {
-    return prepare<u64>(s, to_f64, 0xfff8'0000'0000'0000);
+    return prepare<u64, to_f64>(s, 0xfff8'0000'0000'0000);
 }
 
 Store<F80> prepare_store_f80(const X87State& s)
 {
-    return prepare<F80>(s, unchanged, kF80Indefinite);
+    return prepare<F80, unchanged>(s, kF80Indefinite);
 }
 
 Store<i16> prepare_store_i16(const X87State& s)
 {
-    return prepare<i16>(s, to_i16, INT16_MIN);
+    return prepare<i16, to_i16>(s, INT16_MIN);
 }
 
 Store<i32> prepare_store_i32(const X87State& s)
 {
-    return prepare<i32>(s, to_i32, INT32_MIN);
+    return prepare<i32, to_i32>(s, INT32_MIN);
 }
 
 Store<i64> prepare_store_i64(const X87State& s)
 {
-    return prepare<i64>(s, to_i64, INT64_MIN);
+    return prepare<i64, to_i64>(s, INT64_MIN);
 }
 
 Store<PackedBcd> prepare_store_bcd(const X87State& s)
 {
-    return prepare<PackedBcd>(s, to_bcd, kBcdIndefinite);
+    return prepare<PackedBcd, to_bcd>(s, kBcdIndefinite);
 }
 
 void commit_store(X87State& s, const StoreStatus& status, unsigned pops)
