@@ -102,10 +102,10 @@ void check(std::initializer_list<u8> bytes, const Model& model, u16 ignored = 0)
     unsigned differences = 0;
     for (unsigned i = 0; i < 20000; ++i) {
         const host::RegisterFile before = random_registers(random);
-        Memory host_memory = random_memory(random);
-        Memory our_memory = host_memory;
+        const Memory memory = random_memory(random);
+        Memory host_memory = memory;
+        Memory our_memory = memory;
         X87State ours = state_of(before);
-        const std::string input = differences < 3 ? describe(ours, our_memory) : "";
 
         X87State host = state_of(instruction.run(before, host_memory.data()).registers);
         model(ours, our_memory);
@@ -116,7 +116,8 @@ void check(std::initializer_list<u8> bytes, const Model& model, u16 ignored = 0)
             continue;
         }
         if (++differences <= 3) {
-            UNSCOPED_INFO("before " << input << "host " << describe(host, host_memory) << "ours "
+            UNSCOPED_INFO("before " << describe(state_of(before), memory) << "host "
+                                    << describe(host, host_memory) << "ours "
                                     << describe(ours, our_memory));
         }
     }

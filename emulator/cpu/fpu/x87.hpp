@@ -123,7 +123,11 @@ void fdecstp(X87State& s);            // D9 F6
 void fninit(X87State& s);             // DB E3
 void fnclex(X87State& s);             // DB E2
 
-/// Calls one of the register forms above; the type of the tables for D9 E0..FF.
+// ---- The opcodes D9 E0 to FF -------------------------------------------------------------------
+
 using PlainOperation = void (*)(X87State&);
+
+/// Indexed by the second byte less E0; null where there is no instruction (#UD).
+extern const std::array<PlainOperation, 32> kD9Register;
 
 } // namespace emu::fpu
