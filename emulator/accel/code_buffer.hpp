@@ -17,8 +17,8 @@ public:
     CodeBuffer(const CodeBuffer&) = delete;
     CodeBuffer& operator=(const CodeBuffer&) = delete;
 
-    u8* begin() { return data_; }
-    u8* end() { return data_ + size_; }
+    u8* begin() const { return data_; }
+    u8* end() const { return data_ + size_; }
     u64 size() const { return size_; }
 
 private:

@@ -43,8 +43,8 @@ public:
     ~Stopwatch()
     {
         const auto spent = std::chrono::steady_clock::now() - start_;
-        total_ += static_cast<u64>(
-            std::chrono::duration_cast<std::chrono::nanoseconds>(spent).count());
+        total_ +=
+            static_cast<u64>(std::chrono::duration_cast<std::chrono::nanoseconds>(spent).count());
     }
     Stopwatch(const Stopwatch&) = delete;
     Stopwatch& operator=(const Stopwatch&) = delete;
@@ -116,8 +116,8 @@ private:
 };
 
 X86Engine::X86Engine(const X86CpuConfig& config, AddressSpace& memory)
-    : memory_{memory}, tier_{config.tier}, buffer_{config.code_cache_bytes},
-      code_{buffer_.begin(), buffer_.end()}
+    : memory_{memory}, tier_{config.tier}, buffer_{config.code_cache_bytes}, code_{buffer_.begin(),
+                                                                                   buffer_.end()}
 {
     state_.guest = &world_;
     world_.memory = &memory;
@@ -135,7 +135,10 @@ X86Engine::X86Engine(const X86CpuConfig& config, AddressSpace& memory)
         state.jump.fill({});
     };
     for (const x86::HelperInfo& info : x86::helper_table()) {
-        helpers_.push_back({reinterpret_cast<codegen::HelperFunction>(info.function),
+        // A State is passed where the helper wants one: the two types differ in name only.
+        using Untyped = void (*)();
+        const auto function = reinterpret_cast<Untyped>(info.function);
+        helpers_.push_back({reinterpret_cast<codegen::HelperFunction>(function),
                             (info.flags & x86::kHelperPure) != 0,
                             (info.flags & x86::kHelperWritesFlags) != 0});
     }
@@ -243,8 +246,9 @@ Block* X86Engine::find_or_translate(bool single)
     if (!locate(linear, place)) {
         return nullptr;
     }
-    Block* block =
-        place.host == nullptr ? nullptr : cache_.find(place.host, state_.pc, state_.context, single);
+    Block* block = place.host == nullptr
+                       ? nullptr
+                       : cache_.find(place.host, state_.pc, state_.context, single);
     if (block != nullptr && block->two_pages()) {
         Place second{};
         if (!locate((linear & ~kPageOffset) + kPageSize, second)) {
@@ -279,14 +283,13 @@ bool X86Engine::compile(Block& block)
 {
     const Stopwatch watch{statistics_.compile_ns};
     const Context& context = context_list_[block.context];
-    const codegen::x64::CompileRequest request{
-        .block = &block.ir,
-        .pc = block.pc,
-        .linear_base = context.cs_base,
-        .context = block.context,
-        .user = (context.mode & x86::kModeUser) != 0,
-        .single_page = !block.two_pages(),
-        .cookie = reinterpret_cast<u64>(&block)};
+    const codegen::x64::CompileRequest request{.block = &block.ir,
+                                               .pc = block.pc,
+                                               .linear_base = context.cs_base,
+                                               .context = block.context,
+                                               .user = (context.mode & x86::kModeUser) != 0,
+                                               .single_page = !block.two_pages(),
+                                               .cookie = reinterpret_cast<u64>(&block)};
     auto code = compiler_->compile(request, code_);
     if (!code) {
         return false;
@@ -465,8 +468,8 @@ void X86Engine::recover(const u8* return_address)
     const Block* block = cache_.find_by_code(return_address);
     const auto offset = static_cast<u32>(return_address - block->code.entry);
     const auto& table = block->code.side_table;
-    const auto entry = std::ranges::lower_bound(table, offset, {},
-                                                &codegen::x64::SideEntry::code_offset);
+    const auto entry =
+        std::ranges::lower_bound(table, offset, {}, &codegen::x64::SideEntry::code_offset);
     assert(entry != table.end() && entry->code_offset == offset);
     state_.pc = entry->pc;
     state_.pending = block->instructions - entry->completed;
