@@ -11,8 +11,7 @@ namespace {
 std::vector<HelperInfo> join()
 {
     std::vector<HelperInfo> all;
-    for (const auto part :
-         {arith_helpers(), string_helpers(), fpu_helpers(), system_helpers()}) {
+    for (const auto part : {arith_helpers(), string_helpers(), fpu_helpers(), system_helpers()}) {
         all.insert(all.end(), part.begin(), part.end());
     }
     return all;
