@@ -53,6 +53,7 @@ struct World {
     u64 tsc_per_instruction = 1;
 
     // Provided by the dispatcher.
+    void* dispatcher = nullptr;                       // its own object, for its slow paths
     std::function<u64()> time_stamp;                  // TSC at the current instruction
     std::function<void(State&)> translations_changed; // after TLB flushes that drop jump entries
     std::function<u32(u32 mode, u32 cs_base, u32 cs_limit)> intern_context;
@@ -107,6 +108,8 @@ bool load(State& state, u32 linear, unsigned size, bool user, u64& value);
 bool store(State& state, u32 linear, unsigned size, bool user, u64 value);
 /// Checks that a store would not fault (for instructions that write several times).
 bool check_store(State& state, u32 linear, unsigned size, bool user);
+/// Translates a load's pages into the TLB without reading.
+bool check_load(State& state, u32 linear, unsigned size, bool user);
 
 /// Segment limit and type checks of one access (SDM vol. 3, 5.3 and 5.5); records #GP or #SS.
 bool check_segment(State& state, Seg seg, u32 offset, unsigned size, bool write);

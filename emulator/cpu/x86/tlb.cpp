@@ -251,6 +251,12 @@ bool store(State& state, u32 linear, unsigned size, bool user, u64 value)
     return true;
 }
 
+bool check_load(State& state, u32 linear, unsigned size, bool user)
+{
+    Pieces pieces;
+    return find_pieces(state, linear, size, Access::read, user, pieces);
+}
+
 bool check_store(State& state, u32 linear, unsigned size, bool user)
 {
     Pieces pieces;
