@@ -121,8 +121,7 @@ u32 idiv32(State& state, u32 divisor_bits, u32, u32)
 void set_carry_and_overflow(State& state, u32 carry, u32 overflow)
 {
     const u32 others = current_flags(state) & ~(ir::kCf | ir::kOf);
-    state.set_arithmetic_flags(others | (carry != 0 ? ir::kCf : 0) |
-                               (overflow != 0 ? ir::kOf : 0));
+    state.set_arithmetic_flags(others | (carry != 0 ? ir::kCf : 0) | (overflow != 0 ? ir::kOf : 0));
 }
 
 /// `size` bytes and the carry above them rotate together. A whole turn leaves the flags alone, as
@@ -195,8 +194,8 @@ u32 shrd(State& state, u32 value, u32 fill, u32 count_and_size)
     if (count == 0) {
         return value;
     }
-    const u64 both = size == 4 ? u64{fill} << 32 | value
-                               : u64{value} << 32 | u64{fill} << 16 | value;
+    const u64 both =
+        size == 4 ? u64{fill} << 32 | value : u64{value} << 32 | u64{fill} << 16 | value;
     const u32 mask = size == 4 ? 0xffff'ffff : 0xffff;
     const u32 result = static_cast<u32>(both >> count) & mask;
     record_shift(state, ir::FlagKind::shr, size, result,
@@ -331,8 +330,7 @@ class Frame {
 public:
     Frame(State& state, unsigned size)
         : state_{state}, size_{size}, mask_{state.seg[kSs].big ? 0xffff'ffffu : 0xffffu}
-    {
-    }
+    {}
 
     u32 top() const { return state_.reg32(kEsp) + moved_; }
     u32 mask() const { return mask_; }

@@ -4,6 +4,7 @@
 // ch. 2 (control registers), ch. 3 (segments), ch. 17 (debug registers).
 #pragma once
 
+#include "emulator/cpu/fpu/x87_state.hpp"
 #include "emulator/ir/exec_state.hpp"
 #include "emulator/ir/flags.hpp"
 
@@ -144,6 +145,8 @@ struct State : ir::ExecState {
     std::array<u64, 64> misc_msrs{}; // MTRRs and others that are storage only; see msr.cpp
 
     std::array<u64, 4> pdpte{}; // PAE page-directory pointers, loaded with CR3
+
+    fpu::X87State x87{}; // and the MMX registers
 
     const Model* model = nullptr;
 
