@@ -180,6 +180,7 @@ struct CreateOption {
     Type type;
     std::string_view help;
     std::string_view preset = {}; // the default; empty: not set
+    bool of_file = false;         // the host file's rather than the format's
 };
 
 /// Why an image is opened: a check may look at images that nothing else may.

@@ -132,20 +132,30 @@ void parse_settings(std::string_view text, CreateSettings& settings, bool& help)
     }
 }
 
-void print_create_options(const FormatDriver& format)
+void print_create_options(const FormatDriver& format, bool has_file)
 {
     std::vector<const CreateOption*> options;
     for (const CreateOption& option : format.create_options) {
-        options.push_back(&option);
+        if (has_file || !option.of_file) {
+            options.push_back(&option);
+        }
     }
     std::ranges::sort(options, {}, &CreateOption::name);
-    std::puts("Supported options:");
+    if (has_file) {
+        std::puts("Supported options:");
+    } else {
+        std::printf("Supported %s options:\n", format.name.data());
+    }
     for (const CreateOption* option : options) {
         std::string head{option->name};
         head += '=';
         head += type_text(option->type);
         std::printf("  %-22s - %.*s\n", head.c_str(), static_cast<int>(option->help.size()),
                     option->help.data());
+    }
+    if (!has_file) {
+        std::puts("\nThe protocol level may support further options.\n"
+                  "Specify the target filename to include those options.");
     }
 }
 

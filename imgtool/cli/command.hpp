@@ -82,8 +82,8 @@ bool parse_output(const char* value, Output& output);
 /// A name without a value is "on"; "noname" is "off".
 void parse_settings(std::string_view text, CreateSettings& settings, bool& help);
 
-/// `-o help`.
-void print_create_options(const FormatDriver& format);
+/// `-o help`; with a file's name, the options of host files are among them.
+void print_create_options(const FormatDriver& format, bool has_file);
 
 /// Whether a cache mode's name is known.
 bool is_cache_mode(std::string_view name);

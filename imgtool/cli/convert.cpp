@@ -301,7 +301,7 @@ Status Conversion::open_target()
     }
     target_ = std::move(target).value();
     if (target_->size() < total_) {
-        return base::fail(base::Errc::invalid_argument, "Output file is smaller than input file");
+        return base::fail(base::Errc::invalid_argument, "output file is smaller than input file");
     }
     return base::ok();
 }
@@ -379,7 +379,7 @@ int run_convert(int argc, char** argv)
         if (format == nullptr) {
             return report(fmt::format("Unknown file format '{}'", request.target_format));
         }
-        print_create_options(*format);
+        print_create_options(*format, true);
         return kSuccess;
     }
     struct sigaction action = {};

@@ -42,7 +42,7 @@ bool read_size(const char* text, std::optional<u64>& size)
     if (parsed.error().code == base::Errc::unsupported) {
         report("Invalid image size specified. Must be between 0 and 9223372036854775807.");
     } else {
-        report("Invalid image size specified. You may use k, M, G, T, P or E suffixes for ");
+        report("Invalid image size specified. You may use k, M, G, T, P or E suffixes for");
         report("kilobytes, megabytes, gigabytes, terabytes, petabytes and exabytes.");
     }
     return false;
@@ -87,6 +87,7 @@ bool parse(int argc, char** argv, Request& request)
     }
     const auto operands = reader.operands();
     if (request.help) {
+        request.path = operands.empty() ? "" : operands[0];
         return true;
     }
     if (operands.empty()) {
@@ -210,7 +211,7 @@ int run_create(int argc, char** argv)
                                                  request.format));
     }
     if (request.help) {
-        print_create_options(*format);
+        print_create_options(*format, !request.path.empty());
         return kSuccess;
     }
     if (auto made = create(request, *format); !made) {

@@ -44,8 +44,8 @@ bool parse_number(const char* text, std::string_view what, u64& into)
 {
     auto parsed = parse_size(text);
     if (!parsed) {
-        report(fmt::format("Invalid {} specified. You may use k, M, G, T, P or E suffixes for ",
-                           what));
+        report(
+            fmt::format("Invalid {} specified. You may use k, M, G, T, P or E suffixes for", what));
         report("kilobytes, megabytes, gigabytes, terabytes, petabytes and exabytes.");
         return false;
     }
@@ -190,6 +190,15 @@ int print_map(ChainDisk& disk, const Request& request)
     const u64 limit = request.max_length.value_or(size);
     const u64 end = request.start + std::min(limit, size - std::min(size, request.start));
     std::optional<Row> pending;
+    if (request.start >= end) {
+        pending = Row{.start = request.start,
+                      .length = 0,
+                      .depth = 0,
+                      .present = false,
+                      .zero = false,
+                      .data = false,
+                      .offset = std::nullopt};
+    }
     for (u64 at = request.start; at < end;) {
         auto found = disk.find(at, end - at, MapDetail::exact);
         if (!found) {

@@ -27,6 +27,8 @@ public:
             packed_.resize(packing_->block_size - 1);
             granule_ = packing_->block_size;
         }
+        // What is in the backing file need not be copied to fill up a cluster.
+        edge_ = options.target_has_backing && !packing_ ? 512 : granule_;
     }
 
     Status copy(ChainDisk& source);
@@ -48,7 +50,8 @@ private:
     u64 total_;     // bytes
     u64 start_ = 0; // of the present source in the target
     std::vector<u8> buffer_;
-    u64 granule_;
+    u64 granule_; // bytes that are looked at together for zeroes
+    u64 edge_;    // bytes to which ranges to copy are rounded
     std::optional<Image::Packing> packing_;
     std::unique_ptr<Packer> packer_;
     std::vector<u8> packed_;
@@ -84,7 +87,7 @@ Status Converter::copy(ChainDisk& source)
         const bool zero = reads_zero(found.value().extent) && options_.sparse_size != 0;
         if (const u64 end = offset + length; (skip || zero) && end < size) {
             // What remains of the last granule is copied together with what follows.
-            const u64 over = (start_ + end) % granule_;
+            const u64 over = (start_ + end) % edge_;
             length -= std::min(length, over);
         }
         Status done = base::ok();
@@ -95,7 +98,7 @@ Status Converter::copy(ChainDisk& source)
         } else {
             // Whole granules, so that what follows need not come back to a part of one.
             const u64 wanted = start_ + offset + std::max(length, u64{1});
-            const u64 end = (wanted + granule_ - 1) / granule_ * granule_ - start_;
+            const u64 end = (wanted + edge_ - 1) / edge_ * edge_ - start_;
             const u64 piece = kBufferSize - (start_ + offset) % granule_;
             length = std::min({end - offset, size - offset, piece});
             done = copy_range(source, offset, length);
@@ -161,7 +164,12 @@ Status Converter::write_zeroes(u64 at, u64 length)
     if (options_.target_is_zero && !options_.target_has_backing) {
         return base::ok();
     }
-    return target_.write_zeroes(at, length);
+    // Behind the end of its backing file a new image reads as zero.
+    if (options_.target_has_backing && target_.layers().size() > 1) {
+        const u64 end = target_.layers()[1].image->size();
+        length = at >= end ? 0 : std::min(length, end - at);
+    }
+    return length == 0 ? base::ok() : target_.write_zeroes(at, length);
 }
 
 Status Converter::write_packed(std::span<u8> bytes, u64 at)

@@ -48,9 +48,9 @@ constexpr std::array kCreateOptions{
     CreateOption{"encrypt.iter-time", Type::number, "Time to spend in PBKDF in milliseconds"},
     CreateOption{"lazy_refcounts", Type::boolean, "Postpone refcount updates", "off"},
     CreateOption{"refcount_bits", Type::number, "Width of a reference count entry in bits", "16"},
-    CreateOption{"nocow", Type::boolean, "Turn off copy-on-write (valid only on btrfs)"},
+    CreateOption{"nocow", Type::boolean, "Turn off copy-on-write (valid only on btrfs)", "", true},
     CreateOption{"extent_size_hint", Type::size,
-                 "Extent size hint for the image file, 0 to disable"},
+                 "Extent size hint for the image file, 0 to disable", "", true},
 };
 
 base::Error bad_value(std::string_view name, const std::string& value)

@@ -90,11 +90,11 @@ Result<std::unique_ptr<Image>> open(std::unique_ptr<ByteSource> file, OpenFor)
 constexpr std::array kCreateOptions{
     CreateOption{"size", CreateOption::Type::size, "Virtual disk size"},
     CreateOption{"nocow", CreateOption::Type::boolean,
-                 "Turn off copy-on-write (valid only on btrfs)"},
+                 "Turn off copy-on-write (valid only on btrfs)", "", true},
     CreateOption{"preallocation", CreateOption::Type::text,
-                 "Preallocation mode (allowed values: off, falloc, full)"},
+                 "Preallocation mode (allowed values: off, falloc, full)", "", true},
     CreateOption{"extent_size_hint", CreateOption::Type::size,
-                 "Extent size hint for the image file, 0 to disable"},
+                 "Extent size hint for the image file, 0 to disable", "", true},
 };
 
 Status create(ByteSource& file, const CreateSettings& settings)
@@ -108,6 +108,9 @@ Status create(ByteSource& file, const CreateSettings& settings)
             how = value == "full"     ? Preallocate::write
                   : value == "falloc" ? Preallocate::reserve
                                       : Preallocate::none;
+            if (value == "metadata") {
+                return fail(Errc::invalid_argument, "Unsupported preallocation mode: metadata");
+            }
             if (how == Preallocate::none && value != "off") {
                 return fail(Errc::invalid_argument,
                             "Parameter 'preallocation' does not accept value '" + value + "'");
@@ -117,6 +120,12 @@ Status create(ByteSource& file, const CreateSettings& settings)
         } // extent_size_hint is a hint, which we are free not to take
     }
     if (auto done = preallocate(file, FileOffset{0}, size, how); !done) {
+        return done;
+    }
+    // A first block that is there lets programs find out the file's alignment for direct I/O.
+    constexpr std::array<u8, 4096> kZeroes{};
+    const u64 first = std::min<u64>(size, kZeroes.size());
+    if (auto done = file.write(FileOffset{0}, std::span{kZeroes}.first(first)); !done) {
         return done;
     }
     return file.resize(size);
