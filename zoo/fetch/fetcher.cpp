@@ -45,9 +45,17 @@ struct Fetcher::Task {
         progress.note(name, fmt::format("{}: {}", source, error.message));
     }
 
+    /// Shows how far the file is, from now on.
+    OnBytes watch(const PartialFile& file, const std::string& source) const
+    {
+        progress.advance(name, file.size(), source);
+        return [this, source](u64 done) { progress.advance(name, done, source); };
+    }
+
     /// A sink that writes to the file and shows it.
     Sink into(PartialFile& file, const std::string& source) const
     {
+        progress.advance(name, file.size(), source);
         return [this, &file, source](std::span<const u8> bytes) {
             auto written = file.append(bytes);
             progress.advance(name, file.size(), source);
@@ -55,6 +63,12 @@ struct Fetcher::Task {
         };
     }
 };
+
+Status Fetcher::adopt(PartialFile file, const Object& object) const
+{
+    auto adopted = store_.adopt(std::move(file), {object.sha256, object.size});
+    return adopted ? base::ok() : Status{std::move(adopted).error()};
+}
 
 Fetcher::Fetcher(const Store& store, fs::path data, FetchOptions options, Progress& progress)
     : store_{store}, data_{std::move(data)}, options_{std::move(options)}, progress_{progress}
@@ -193,53 +207,69 @@ Status Fetcher::fetch_archive(const Media& media, Task& task)
 
 Status Fetcher::from_mirror(std::string_view sha256, u64 size, Task& task)
 {
-    if (options_.mirror.empty()) {
+    const Object object{std::string{sha256}, size};
+    const bool remote = is_http(options_.mirror);
+    if (options_.mirror.empty() || (remote && options_.network == Network::offline)) {
         return base::fail(Errc::io, "no mirror");
     }
     const std::string plain = fmt::format("{}/sha256/{}", options_.mirror, sha256);
+    return remote ? from_remote_mirror(plain, object, task)
+                  : from_mirror_folder(plain, object, task);
+}
+
+Status Fetcher::from_mirror_folder(const std::string& plain, const Object& object, Task& task)
+{
     const std::string packed = plain + ".zst";
-    auto file = PartialFile::open(store_.partial_path(sha256), OpenPartial::resume);
+    const bool has_plain = fs::exists(plain);
+    if (!has_plain && !fs::exists(packed)) {
+        return base::fail(Errc::io, "the mirror does not have it");
+    }
+    auto file = PartialFile::open(store_.partial_path(object.sha256), OpenPartial::fresh);
+    Status got = base::ok();
+    if (!file) {
+        got = std::move(file).error();
+    } else if (has_plain) {
+        got = read_file(plain, task.into(file.value(), plain));
+    } else {
+        got = unpack({packed, "zst", "", object.size}, task.into(file.value(), packed));
+    }
+    if (got) {
+        got = adopt(std::move(file).value(), object);
+    }
+    if (!got) {
+        task.reason(options_.mirror, got.error());
+    }
+    return got;
+}
+
+Status Fetcher::from_remote_mirror(const std::string& plain, const Object& object, Task& task)
+{
+    auto file = PartialFile::open(store_.partial_path(object.sha256), OpenPartial::resume);
     if (!file) {
         return std::move(file).error();
     }
-    const bool remote = is_http(options_.mirror);
-    if (remote && options_.network == Network::offline) {
-        return base::fail(Errc::io, "offline");
-    }
-    Status got = base::fail(Errc::io, "the mirror does not have it");
-    fs::path packed_file = packed;
-    if (remote) {
-        const auto on_bytes = [&](u64 done) { progress_.advance(task.name, done, plain); };
-        got = http_download({plain, size, size}, file.value(), options_.http, on_bytes);
-        if (!got) {
-            packed_file = store_.partial_path(std::string{sha256} + ".zst");
-            auto partial = PartialFile::open(packed_file, OpenPartial::resume);
-            got = !partial ? Status{std::move(partial).error()}
-                           : http_download({packed, std::nullopt, size + size / 64 + kZstdOverhead},
-                                           partial.value(), options_.http, [](u64) {});
+    Status got = http_download({plain, object.size, object.size}, file.value(), options_.http,
+                               task.watch(file.value(), plain));
+    if (!got) {
+        // Packed, its size is not known; it is bounded, and right when what comes out of it is.
+        const fs::path packed = store_.partial_path(object.sha256 + ".zst");
+        auto partial = PartialFile::open(packed, OpenPartial::resume);
+        got = !partial ? Status{std::move(partial).error()}
+                       : http_download({plain + ".zst", std::nullopt,
+                                        object.size + object.size / 64 + kZstdOverhead},
+                                       partial.value(), options_.http, [](u64) {});
+        if (got && (got = file.value().restart())) {
+            got = unpack({packed, "zst", "", object.size}, task.into(file.value(), plain + ".zst"));
         }
-    } else if (fs::exists(plain)) {
-        (void)file.value().restart();
-        got = read_file(plain, task.into(file.value(), plain));
-    } else if (fs::exists(packed)) {
-        got = base::ok();
-    }
-    if (got && file.value().size() != size && fs::exists(packed_file)) {
-        (void)file.value().restart();
-        got = unpack({packed_file, "zst", "", size}, task.into(file.value(), packed));
-    }
-    if (remote) {
-        std::error_code error;
-        fs::remove(store_.partial_path(std::string{sha256} + ".zst"), error);
+        if (got) {
+            partial.value().discard();
+        }
     }
     if (got) {
-        auto adopted = store_.adopt(std::move(file).value(), {std::string{sha256}, size});
-        got = adopted ? base::ok() : Status{std::move(adopted).error()};
-        if (!got) {
-            task.reason(options_.mirror, got.error());
-        }
-    } else if (fs::exists(plain) || fs::exists(packed)) {
-        task.reason(options_.mirror, got.error());
+        got = adopt(std::move(file).value(), object);
+    }
+    if (!got) {
+        task.reasons += fmt::format("\n    {}: {}", options_.mirror, got.error().message);
     }
     return got;
 }
@@ -258,7 +288,7 @@ Status Fetcher::from_url(const std::string& url, const Media& media, Task& task)
         Status got = base::ok();
         if (is_http(url)) {
             got = http_download({url, media.size, media.size}, file.value(), options_.http,
-                                [&](u64 done) { progress_.advance(task.name, done, url); });
+                                task.watch(file.value(), url));
         } else {
             (void)file.value().restart();
             const fs::path path = url.substr(std::string_view{"file://"}.size());
@@ -267,13 +297,10 @@ Status Fetcher::from_url(const std::string& url, const Media& media, Task& task)
         if (!got) {
             return got;
         }
-        auto adopted = store_.adopt(std::move(file).value(), {media.sha256, media.size});
-        if (adopted) {
-            return base::ok();
-        }
+        auto adopted = adopt(std::move(file).value(), {media.sha256, media.size});
         // What an earlier attempt left may have come from elsewhere: once more from the start.
-        if (!resumed || adopted.error().code != Errc::corrupt) {
-            return std::move(adopted).error();
+        if (adopted || !resumed || adopted.error().code != Errc::corrupt) {
+            return adopted;
         }
     }
     return base::fail(Errc::corrupt, "wrong content twice");
@@ -299,8 +326,7 @@ Status Fetcher::from_deb(const std::string& url, const Media& media, Task& task)
     if (!got) {
         return got;
     }
-    auto adopted = store_.adopt(std::move(file).value(), {media.sha256, media.size});
-    return adopted ? base::ok() : Status{std::move(adopted).error()};
+    return adopt(std::move(file).value(), {media.sha256, media.size});
 }
 
 Status Fetcher::from_chunks(const Media& media, Task& task)
@@ -309,14 +335,12 @@ Status Fetcher::from_chunks(const Media& media, Task& task)
     if (!file) {
         return std::move(file).error();
     }
-    auto got =
-        download_chunks(*media.chunks, media.size, file.value(), options_.http,
-                        [&](u64 done) { progress_.advance(task.name, done, media.chunks->url); });
+    auto got = download_chunks(*media.chunks, media.size, file.value(), options_.http,
+                               task.watch(file.value(), media.chunks->url));
     if (!got) {
         return got;
     }
-    auto adopted = store_.adopt(std::move(file).value(), {media.sha256, media.size});
-    return adopted ? base::ok() : Status{std::move(adopted).error()};
+    return adopt(std::move(file).value(), {media.sha256, media.size});
 }
 
 Status Fetcher::unpack_member(const Media& media, Task& task)
@@ -334,8 +358,7 @@ Status Fetcher::unpack_member(const Media& media, Task& task)
         file.value().discard();
         return unpacked;
     }
-    auto adopted = store_.adopt(std::move(file).value(), {media.member_sha256, media.member_size});
-    return adopted ? base::ok() : Status{std::move(adopted).error()};
+    return adopt(std::move(file).value(), {media.member_sha256, media.member_size});
 }
 
 fs::path Fetcher::current_record(const Recipe& recipe, const Media& media) const

@@ -46,9 +46,16 @@ public:
 
 private:
     struct Task;
+    struct Object {
+        std::string sha256;
+        base::u64 size; // bytes
+    };
+    base::Status adopt(PartialFile file, const Object& object) const;
     base::Status fetch_pinned(const Media& media, Task& task);
     base::Status fetch_archive(const Media& media, Task& task);
     base::Status from_mirror(std::string_view sha256, base::u64 size, Task& task);
+    base::Status from_mirror_folder(const std::string& plain, const Object& object, Task& task);
+    base::Status from_remote_mirror(const std::string& plain, const Object& object, Task& task);
     base::Status from_url(const std::string& url, const Media& media, Task& task);
     base::Status from_deb(const std::string& url, const Media& media, Task& task);
     base::Status from_chunks(const Media& media, Task& task);

@@ -26,7 +26,7 @@ struct Download {
     std::optional<u64> total;
     u64 done = 0;
     u64 done_at_start = 0; // bytes of an earlier attempt do not count for the rate
-    bool started = false;
+    std::string source;    // empty until the first byte
     Clock::time_point began = Clock::now();
     Clock::time_point spoke = began;
 
@@ -88,8 +88,8 @@ public:
     {
         const std::lock_guard guard{mutex_};
         Download& download = downloads_[std::string{name}];
-        if (!download.started) {
-            download.started = true;
+        if (download.source != source) {
+            download.source = source;
             download.began = Clock::now();
             download.done_at_start = done;
             print(fmt::format("{}: from {}{}", name, source,
@@ -141,7 +141,7 @@ private:
         const bool known = ::ioctl(STDERR_FILENO, TIOCGWINSZ, &window) == 0 && window.ws_col > 1;
         const std::size_t columns = known ? window.ws_col - 1U : kDefaultColumns;
         for (const auto& [name, download] : downloads_) {
-            if (download.started) {
+            if (!download.source.empty()) {
                 const std::string line =
                     fmt::format("{:<14} {}{}", name, draw_bar(download), describe(download));
                 fmt::print(stderr, "{}\n", line.substr(0, columns));

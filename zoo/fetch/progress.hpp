@@ -17,7 +17,8 @@ public:
 
     /// `total` is unknown for content that is found at run time.
     virtual void begin(std::string_view name, std::optional<base::u64> total) = 0;
-    /// Bytes that are there; `source` says where they come from.
+    /// Bytes that are there; `source` says where they come from. The first call for a source is
+    /// made before its first byte, with what an earlier attempt left.
     virtual void advance(std::string_view name, base::u64 done, std::string_view source) = 0;
     /// A sentence that a person should read: a mirror that failed, a lock waited for.
     virtual void note(std::string_view name, std::string_view text) = 0;
