@@ -2,6 +2,7 @@
 #include "emulator/hostio/code_page.hpp"
 #include "emulator/hostio/mux.hpp"
 #include "emulator/hostio/picture.hpp"
+#include "emulator/hostio/text_display.hpp"
 
 #include <catch2/catch.hpp>
 #include <filesystem>
@@ -191,4 +192,56 @@ TEST_CASE("screen text: rows lose their blanks at the end")
     screen.characters = {'A', ':', '\\', '>', 0xcd, 0, ' ', 0xff};
 
     CHECK(screen_text(screen) == "A:\\>\n═");
+}
+
+namespace {
+
+/// Writes down what is pressed: "+30 -30".
+class KeyNotes : public GuestInput {
+public:
+    void key(KeyCode key, bool down) override
+    {
+        notes += (down ? "+" : "-") + std::to_string(key) + " ";
+    }
+    void mouse(int, int, int, u8) override {}
+    std::string notes;
+};
+
+} // namespace
+
+TEST_CASE("keys: chords and characters of a US keyboard")
+{
+    CHECK(parse_chord("ctrl-alt-delete").value() == std::vector<KeyCode>{29, 56, 111});
+    CHECK(parse_chord("0x3b").value() == std::vector<KeyCode>{59});
+    CHECK(parse_chord("ctrl-frob").error().message == "unknown key: 'frob'");
+    CHECK_FALSE(parse_chord(""));
+    CHECK(us_key('A')->key == 30);
+    CHECK(us_key('A')->shift);
+    CHECK(us_key('\n')->key == 28);
+    CHECK_FALSE(us_key('\x80'));
+}
+
+TEST_CASE("text display: terminal bytes become keys")
+{
+    KeyNotes input;
+    TerminalKeys keys{input};
+
+    keys.feed("aB\r\x03\x1b[A\x1b");
+
+    CHECK(input.notes == "+30 -30 +42 +48 -48 -42 +28 -28 +29 +46 -46 -29 +103 -103 +1 -1 ");
+}
+
+TEST_CASE("text display: only what changed is drawn")
+{
+    TextScreen before;
+    before.columns = 2;
+    before.rows = 1;
+    before.characters = {'a', 'b'};
+    before.attributes = {0x07, 0x07};
+    TextScreen now = before;
+    now.characters[1] = 0xdb;
+    now.attributes[1] = 0x1e; // yellow on blue
+    now.cursor_visible = true;
+
+    CHECK(draw_text(&before, now) == "\x1b[?25l\x1b[1;2H\x1b[0;93;44m█\x1b[0m\x1b[1;1H\x1b[?25h");
 }
