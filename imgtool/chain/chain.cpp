@@ -1,0 +1,300 @@
+#include "imgtool/chain/chain.hpp"
+
+#include "imgtool/formats/all.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+
+namespace img {
+
+namespace {
+
+using base::Errc;
+using base::fail;
+
+constexpr u64 kPiece = u64{256} << 10; // bytes handled at once where a buffer is needed
+
+} // namespace
+
+ChainDisk::ChainDisk(std::vector<Layer> layers, bool read_only)
+    : layers_{std::move(layers)}, read_only_{read_only}
+{}
+
+Status ChainDisk::check_range(u64 offset, u64 length) const
+{
+    if (offset > size() || length > size() - offset) {
+        return fail(
+            Errc::invalid_argument,
+            fmt::format("{} bytes at {:#x} reach past the end of the disk", length, offset));
+    }
+    return base::ok();
+}
+
+Result<ChainDisk::Found> ChainDisk::find(u64 offset, u64 limit, MapDetail detail)
+{
+    return find_below(0, offset, limit, detail);
+}
+
+Result<ChainDisk::Found> ChainDisk::find_below(std::size_t depth, u64 offset, u64 limit,
+                                               MapDetail detail)
+{
+    for (; depth < layers_.size(); ++depth) {
+        Image& image = *layers_[depth].image;
+        if (offset >= image.size()) {
+            // A backing file shorter than its overlay reads as zero from its end on.
+            return Found{Extent{.kind = Extent::Kind::zero, .length = limit}, depth};
+        }
+        auto extent =
+            image.map(GuestOffset{offset}, std::min(limit, image.size() - offset), detail);
+        if (!extent) {
+            return std::move(extent).error();
+        }
+        if (extent.value().kind != Extent::Kind::backing) {
+            return Found{extent.value(), depth};
+        }
+        limit = extent.value().length;
+    }
+    return Found{Extent{.kind = Extent::Kind::backing, .length = limit}, depth - 1};
+}
+
+Status ChainDisk::read(u64 offset, std::span<u8> into)
+{
+    if (auto good = check_range(offset, into.size()); !good) {
+        return good;
+    }
+    while (!into.empty()) {
+        auto found = find(offset, into.size(), MapDetail::fast);
+        if (!found) {
+            return std::move(found).error();
+        }
+        const u64 n = found.value().extent.length;
+        if (auto done = read_extent(found.value(), offset, into.first(n)); !done) {
+            return done;
+        }
+        offset += n;
+        into = into.subspan(n);
+    }
+    return base::ok();
+}
+
+Status ChainDisk::read_extent(const Found& found, u64 offset, std::span<u8> into)
+{
+    switch (found.extent.kind) {
+    case Extent::Kind::data:
+        return read_padded(layers_[found.depth].image->file(), found.extent.at, into);
+    case Extent::Kind::compressed:
+        return read_packed(found, offset, into);
+    case Extent::Kind::zero:
+    case Extent::Kind::backing:
+        std::ranges::fill(into, u8{0});
+        return base::ok();
+    }
+    return base::ok();
+}
+
+Status ChainDisk::read_packed(const Found& found, u64 offset, std::span<u8> into)
+{
+    const Extent::Packed& packed = found.extent.packed;
+    Image& image = *layers_[found.depth].image;
+    if (unpacked_of_ != &image || unpacked_at_ != packed.at) {
+        unpacked_of_ = nullptr;
+        packed_.resize(packed.packed_length); // a format never says more than two blocks' worth
+        unpacked_.resize(packed.block_length);
+        if (auto done = read_padded(image.file(), packed.at, packed_); !done) {
+            return done;
+        }
+        if (auto done = unpacker_.unpack(packed.codec, packed_, unpacked_); !done) {
+            return std::move(done).error().in(fmt::format("guest offset {:#x}", offset));
+        }
+        unpacked_of_ = &image;
+        unpacked_at_ = packed.at;
+    }
+    const auto from = unpacked_.begin() + static_cast<std::ptrdiff_t>(offset - packed.block.bytes);
+    std::copy_n(from, into.size(), into.begin());
+    return base::ok();
+}
+
+Status ChainDisk::write(u64 offset, std::span<const u8> from)
+{
+    if (read_only_) {
+        return fail(Errc::invalid_argument, "the disk is read-only");
+    }
+    if (auto good = check_range(offset, from.size()); !good) {
+        return good;
+    }
+    if (auto good = check_disguise(offset, from); !good) {
+        return good;
+    }
+    unpacked_of_ = nullptr; // a cluster may be given to other data
+    Image& image = *layers_.front().image;
+    while (!from.empty()) {
+        auto place = image.place(GuestOffset{offset}, from.size());
+        if (!place) {
+            return std::move(place).error();
+        }
+        const Placement& at = place.value();
+        const auto piece = from.first(at.length);
+        auto done = at.fresh ? write_fresh(at, piece) : image.file().write(at.at, piece);
+        if (!done) {
+            image.abandon(at);
+            return done;
+        }
+        if (auto published = image.publish(at); !published) {
+            return published;
+        }
+        offset += at.length;
+        from = from.subspan(at.length);
+    }
+    return base::ok();
+}
+
+/// Writes a new block: the guest's bytes, and around them what was there before.
+Status ChainDisk::write_fresh(const Placement& at, std::span<const u8> from)
+{
+    Image& image = *layers_.front().image;
+    const u64 block_end = at.block.bytes + at.block_length;
+    if (auto done = fill(at, at.block.bytes, at.from.bytes); !done) {
+        return done;
+    }
+    if (auto done = image.file().write(at.at, from); !done) {
+        return done;
+    }
+    return fill(at, at.from.bytes + at.length, block_end);
+}
+
+/// Copies the disk's present bytes [begin, end) to where they go in a fresh placement.
+Status ChainDisk::fill(const Placement& at, u64 begin, u64 end)
+{
+    ByteSource& file = layers_.front().image->file();
+    std::vector<u8> buffer;
+    while (begin < end) {
+        const FileOffset to{at.at.bytes + begin - at.from.bytes};
+        const u64 disk_end = size();
+        if (begin >= disk_end) {
+            return file.zero(to, end - begin); // the last block reaches past the disk
+        }
+        const u64 limit = std::min({end, disk_end, begin + kPiece}) - begin;
+        auto found = find(begin, limit, MapDetail::fast);
+        if (!found) {
+            return std::move(found).error();
+        }
+        const Extent& extent = found.value().extent;
+        if (extent.kind == Extent::Kind::zero || extent.kind == Extent::Kind::backing) {
+            if (auto done = file.zero(to, extent.length); !done) {
+                return done;
+            }
+        } else {
+            buffer.resize(extent.length);
+            if (auto done = read_extent(found.value(), begin, buffer); !done) {
+                return done;
+            }
+            if (auto done = file.write(to, buffer); !done) {
+                return done;
+            }
+        }
+        begin += extent.length;
+    }
+    return base::ok();
+}
+
+/// A guest that owns a raw disk could write another format's header into it, and with that name
+/// host files for us to open the next time the disk is probed.
+Status ChainDisk::check_disguise(u64 offset, std::span<const u8> from)
+{
+    const Layer& top = layers_.front();
+    if (!top.probed || top.format != "raw" || offset >= kProbeSize || from.empty()) {
+        return base::ok();
+    }
+    std::array<u8, kProbeSize> start{};
+    const std::span<u8> there = std::span{start}.first(std::min<u64>(kProbeSize, size()));
+    if (auto done = read(0, there); !done) {
+        return done;
+    }
+    const std::size_t n = std::min<u64>(from.size(), there.size() - offset);
+    std::copy_n(from.begin(), n, there.begin() + static_cast<std::ptrdiff_t>(offset));
+    if (probe_format(there).name != "raw") {
+        return fail(Errc::invalid_argument,
+                    fmt::format("this write would make the raw image '{}' look like {}; say that "
+                                "its format is raw to allow it",
+                                top.path, probe_format(there).name));
+    }
+    return base::ok();
+}
+
+Status ChainDisk::write_zeroes(u64 offset, u64 length)
+{
+    if (read_only_) {
+        return fail(Errc::invalid_argument, "the disk is read-only");
+    }
+    if (auto good = check_range(offset, length); !good) {
+        return good;
+    }
+    unpacked_of_ = nullptr;
+    Image& image = *layers_.front().image;
+    static constexpr std::array<u8, 4096> kZeroes{};
+    while (length != 0) {
+        auto handled = image.place_zeroes(GuestOffset{offset}, length);
+        if (!handled) {
+            return std::move(handled).error();
+        }
+        u64 n = handled.value();
+        if (n == 0) {
+            auto found = find(offset, length, MapDetail::fast);
+            if (!found) {
+                return std::move(found).error();
+            }
+            n = found.value().extent.length;
+            const Extent::Kind kind = found.value().extent.kind;
+            if (kind == Extent::Kind::data || kind == Extent::Kind::compressed) {
+                n = std::min<u64>(n, kZeroes.size() - offset % kZeroes.size());
+                if (auto done = write(offset, std::span{kZeroes}.first(n)); !done) {
+                    return done;
+                }
+            } else if (image.info().cluster_size != 0) {
+                // Reads as zero already; go on where whole clusters begin.
+                const u64 cluster = image.info().cluster_size;
+                n = std::min(n, cluster - offset % cluster);
+            }
+        }
+        offset += n;
+        length -= n;
+    }
+    return base::ok();
+}
+
+Status ChainDisk::flush()
+{
+    return read_only_ ? base::ok() : layers_.front().image->flush();
+}
+
+Status ChainDisk::visit_written(const std::function<Status(u64 offset, u64 length)>& visit)
+{
+    Image& image = *layers_.front().image;
+    const bool has_backing = layers_.size() > 1;
+    u64 begin = 0; // of the range that is being gathered
+    u64 end = 0;
+    const auto give = [&] { return end > begin ? visit(begin, end - begin) : base::ok(); };
+    for (u64 offset = 0; offset < size();) {
+        // `fast`: what a host file system stores of zeroes must not show in a state hash.
+        auto extent = image.map(GuestOffset{offset}, size() - offset, MapDetail::fast);
+        if (!extent) {
+            return std::move(extent).error();
+        }
+        const Extent::Kind kind = extent.value().kind;
+        const bool written = kind == Extent::Kind::data || kind == Extent::Kind::compressed ||
+                             (kind == Extent::Kind::zero && has_backing);
+        if (written && end != offset) {
+            if (auto done = give(); !done) {
+                return done;
+            }
+            begin = end = offset;
+        }
+        end += written ? extent.value().length : 0;
+        offset += extent.value().length;
+    }
+    return give();
+}
+
+} // namespace img

@@ -1,0 +1,65 @@
+// An image and its backing files as one disk: reading through, copy-on-write, decompression.
+// Written once for all formats.
+#pragma once
+
+#include "imgtool/disk.hpp"
+#include "imgtool/filter/compression.hpp"
+#include "imgtool/image.hpp"
+
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace img {
+
+/// One image of a chain.
+struct Layer {
+    std::unique_ptr<Image> image;
+    std::string path;
+    std::string format;
+    bool probed = false; // nobody said what the format is
+};
+
+class ChainDisk final : public Disk {
+public:
+    /// `layers` goes from the active image down to its last backing file; at least one.
+    ChainDisk(std::vector<Layer> layers, bool read_only);
+
+    u64 size() const override { return layers_.front().image->size(); }
+    bool read_only() const override { return read_only_; }
+    Status read(u64 offset, std::span<u8> into) override;
+    Status write(u64 offset, std::span<const u8> from) override;
+    Status write_zeroes(u64 offset, u64 length) override;
+    Status flush() override;
+    Status visit_written(const std::function<Status(u64 offset, u64 length)>& visit) override;
+
+    std::vector<Layer>& layers() { return layers_; }
+
+    /// What holds bytes of the disk, all layers considered.
+    struct Found {
+        Extent extent;     // never of kind `backing`, but for bytes that no layer has
+        std::size_t depth; // the layer that has it
+    };
+    Result<Found> find(u64 offset, u64 limit, MapDetail detail);
+
+private:
+    Status check_range(u64 offset, u64 length) const;
+    Result<Found> find_below(std::size_t depth, u64 offset, u64 limit, MapDetail detail);
+    Status read_extent(const Found& found, u64 offset, std::span<u8> into);
+    Status read_packed(const Found& found, u64 offset, std::span<u8> into);
+    Status write_fresh(const Placement& placement, std::span<const u8> from);
+    Status fill(const Placement& placement, u64 begin, u64 end);
+    Status check_disguise(u64 offset, std::span<const u8> from);
+
+    std::vector<Layer> layers_;
+    bool read_only_;
+
+    // The last unpacked block: guests read a compressed cluster in pieces.
+    Unpacker unpacker_;
+    std::vector<u8> packed_;
+    std::vector<u8> unpacked_;
+    FileOffset unpacked_at_{0};
+    const Image* unpacked_of_ = nullptr;
+};
+
+} // namespace img

@@ -1,0 +1,44 @@
+#include "imgtool/formats/all.hpp"
+
+#include "imgtool/formats/qcow2/qcow2.hpp"
+#include "imgtool/formats/raw/raw.hpp"
+
+#include <array>
+
+namespace img {
+
+namespace {
+
+constexpr std::array<const FormatDriver*, 2> kFormats{
+    &qcow2::kDriver,
+    &raw::kDriver,
+};
+
+} // namespace
+
+std::span<const FormatDriver* const> all_formats()
+{
+    return kFormats;
+}
+
+const FormatDriver* find_format(std::string_view name)
+{
+    for (const FormatDriver* format : kFormats) {
+        if (format->name == name) {
+            return format;
+        }
+    }
+    return nullptr;
+}
+
+const FormatDriver& probe_format(std::span<const u8> start)
+{
+    for (const FormatDriver* format : kFormats) {
+        if (format->probe(start) == Probe::certain) {
+            return *format;
+        }
+    }
+    return raw::kDriver;
+}
+
+} // namespace img

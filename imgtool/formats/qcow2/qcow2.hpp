@@ -1,0 +1,31 @@
+// qcow2, QEMU's own image format.
+#pragma once
+
+#include "imgtool/image.hpp"
+
+namespace img::qcow2 {
+
+extern const FormatDriver kDriver;
+
+/// What a new image is to be. Checked by create().
+struct CreateParameters {
+    u64 size = 0; // bytes of the virtual disk
+    u32 version = 3;
+    u64 cluster_size = 65536; // bytes
+    u32 refcount_bits = 16;
+    bool lazy_refcounts = false;
+    Codec codec = Codec::raw_deflate;
+    std::string backing_name;
+    std::string backing_format;
+    enum class Preallocation : u8 {
+        off,
+        metadata,
+        falloc,
+        full
+    } preallocation = Preallocation::off;
+};
+
+/// Makes an empty image in an empty file.
+Status create(ByteSource& file, const CreateParameters& parameters);
+
+} // namespace img::qcow2

@@ -1,0 +1,338 @@
+// Checking and repairing an image's refcounts.
+#include "base/endian.hpp"
+#include "imgtool/formats/qcow2/qcow2_image.hpp"
+#include "imgtool/formats/qcow2/reference_counter.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+
+namespace img::qcow2 {
+
+namespace {
+
+using base::Errc;
+using base::fail;
+using base::load_be;
+using base::store_be;
+
+/// More than this many host clusters would take too long to look at one by one.
+constexpr u64 kMaxFileClusters = u64{1} << 34;
+
+class Checker {
+public:
+    Checker(ByteSource& file, const Header& header, Repair repair)
+        : file_{file}, header_{header}, geometry_{header.geometry()}, repair_{repair},
+          counter_{file, header_, report_}, refcounts_{file, header_, [this](u64 c) {
+                                                           return counter_.counts().get(c) != 0;
+                                                       }}
+    {}
+
+    Result<CheckReport> run(const SnapshotTable& snapshots);
+
+private:
+    Status count_refblocks();
+    Status compare();
+    Status compare_one(u64 cluster);
+    Status rebuild();
+    Status check_copied_flags();
+    Status check_copied_in_l2(u64 offset);
+    Result<bool> flag_is_right(u64 table_entry, std::string_view what, u64 index);
+    Status clear_dirty();
+    void problem(std::string text) { report_.problems.push_back(std::move(text)); }
+    bool may_fix(bool leak) const
+    {
+        return repair_ == Repair::all || (leak && repair_ == Repair::leaks);
+    }
+
+    ByteSource& file_;
+    Header header_;
+    Geometry geometry_;
+    Repair repair_;
+    CheckReport report_;
+    ReferenceCounter counter_;
+    Refcounts refcounts_;
+    bool needs_rebuild_ = false;
+    u64 rebuild_problems_ = 0; // what a rebuild puts right
+};
+
+Result<CheckReport> Checker::run(const SnapshotTable& snapshots)
+{
+    if (counter_.file_clusters() > kMaxFileClusters) {
+        return fail(Errc::unsupported, "the file is too large to be checked");
+    }
+    report_.total_clusters = geometry_.clusters(header_.size);
+    if (auto loaded = refcounts_.load(); !loaded) {
+        if (loaded.error().code != Errc::corrupt) {
+            return std::move(loaded).error();
+        }
+        problem("ERROR: " + loaded.error().message);
+        ++rebuild_problems_;
+        needs_rebuild_ = true;
+    }
+    if (auto done = counter_.count_all(snapshots); !done) {
+        return std::move(done).error();
+    }
+    for (const auto step : {&Checker::count_refblocks, &Checker::compare, &Checker::rebuild,
+                            &Checker::check_copied_flags, &Checker::clear_dirty}) {
+        if (auto done = (this->*step)(); !done) {
+            return std::move(done).error();
+        }
+    }
+    report_.image_end_offset =
+        std::max(report_.image_end_offset, counter_.counts().end() << geometry_.cluster_bits);
+    return std::move(report_);
+}
+
+Status Checker::count_refblocks()
+{
+    const auto& table = refcounts_.table();
+    for (std::size_t i = 0; i < table.size(); ++i) {
+        if (table[i] == 0) {
+            continue;
+        }
+        const u64 cluster = table[i] >> geometry_.cluster_bits;
+        std::string wrong;
+        if ((table[i] & geometry_.within()) != 0) {
+            wrong = fmt::format("ERROR refcount block {} is not cluster aligned; refcount table "
+                                "entry corrupted",
+                                i);
+        } else if (cluster >= counter_.file_clusters()) {
+            wrong = fmt::format("ERROR refcount block {} is outside image", i);
+        } else {
+            counter_.count(table[i], geometry_.cluster_size());
+            if (const u32 count = counter_.counts().get(cluster); count != 1) {
+                wrong = fmt::format("ERROR refcount block {} refcount={}", i, count);
+            }
+        }
+        if (!wrong.empty()) {
+            problem(std::move(wrong));
+            ++rebuild_problems_;
+            needs_rebuild_ = true;
+        }
+    }
+    return base::ok();
+}
+
+Status Checker::compare_one(u64 cluster)
+{
+    auto stored = refcounts_.get(cluster);
+    if (!stored) {
+        return std::move(stored).error();
+    }
+    const u64 real = counter_.counts().get(cluster);
+    if (stored.value() == real) {
+        return base::ok();
+    }
+    const bool leak = stored.value() > real;
+    const u64 block = cluster / geometry_.refblock_entries();
+    if (!leak && stored.value() == 0 &&
+        (block >= refcounts_.table().size() || refcounts_.table()[block] == 0)) {
+        needs_rebuild_ = true; // there is no place for this count
+    }
+    const bool fix = may_fix(leak) && !needs_rebuild_ && real <= geometry_.refcount_max();
+    problem(fmt::format("{} cluster {} refcount={} reference={}",
+                        fix    ? "Repairing"
+                        : leak ? "Leaked"
+                               : "ERROR",
+                        cluster, stored.value(), real));
+    if (fix) {
+        ++(leak ? report_.leaks_fixed : report_.corruptions_fixed);
+        return refcounts_.set(cluster, real);
+    }
+    ++(leak ? report_.leaks : report_.corruptions);
+    return base::ok();
+}
+
+Status Checker::compare()
+{
+    if (needs_rebuild_) {
+        // The stored counts cannot be relied on at all; a rebuild takes none of them.
+        report_.corruptions += rebuild_problems_;
+        return base::ok();
+    }
+    for (u64 cluster = 0; cluster < counter_.file_clusters(); ++cluster) {
+        if (refcounts_.crowded()) {
+            if (auto done = refcounts_.write_blocks(); !done) {
+                return done;
+            }
+        }
+        if (auto done = compare_one(cluster); !done) {
+            return done;
+        }
+    }
+    return refcounts_.write_blocks();
+}
+
+/// Writes all counts anew, behind everything else in the file.
+Status Checker::rebuild()
+{
+    if (!needs_rebuild_ || repair_ != Repair::all) {
+        return base::ok();
+    }
+    // The old structures are free afterwards.
+    counter_.uncount(header_.reftable_offset,
+                     u64{header_.reftable_clusters} << geometry_.cluster_bits);
+    for (const u64 refblock : refcounts_.table()) {
+        if (refblock != 0 && (refblock & geometry_.within()) == 0) {
+            counter_.uncount(refblock, geometry_.cluster_size());
+        }
+    }
+    const u64 start = counter_.file_clusters();
+    u64 blocks = 0;
+    u64 table_clusters = 0;
+    u64 total = start;
+    do {
+        total = start + blocks + table_clusters;
+        blocks = (total + geometry_.refblock_entries() - 1) / geometry_.refblock_entries();
+        table_clusters = geometry_.clusters(blocks * sizeof(u64));
+    } while (total != start + blocks + table_clusters);
+    if (table_clusters << geometry_.cluster_bits > kMaxReftableBytes) {
+        return fail(Errc::unsupported, "the file is too large for a refcount table");
+    }
+    std::vector<u8> table(table_clusters << geometry_.cluster_bits);
+    std::vector<u8> block(geometry_.cluster_size());
+    for (u64 i = 0; i < blocks; ++i) {
+        const u64 at = (start + i) << geometry_.cluster_bits;
+        store_be<u64>(table, i * sizeof(u64), at);
+        std::ranges::fill(block, u8{0});
+        for (u64 e = 0; e < geometry_.refblock_entries(); ++e) {
+            const u64 cluster = i * geometry_.refblock_entries() + e;
+            const u64 count = cluster < start   ? counter_.counts().get(cluster)
+                              : cluster < total ? 1
+                                                : 0;
+            if (count > geometry_.refcount_max()) {
+                return fail(Errc::unsupported, "the refcount width is too small for the image");
+            }
+            store_refcount(block, e, geometry_.refcount_order, count);
+        }
+        if (auto done = file_.write(FileOffset{at}, block); !done) {
+            return done;
+        }
+    }
+    const u64 table_at = (start + blocks) << geometry_.cluster_bits;
+    if (auto done = file_.write(FileOffset{table_at}, table); !done) {
+        return done;
+    }
+    if (auto done = file_.flush(); !done) {
+        return done;
+    }
+    std::array<u8, 12> field{};
+    store_be<u64>(field, 0, table_at);
+    store_be<u32>(field, 8, static_cast<u32>(table_clusters));
+    if (auto done = file_.write(FileOffset{kFieldReftable}, field); !done) {
+        return done;
+    }
+    report_.corruptions_fixed += report_.corruptions;
+    report_.corruptions = 0;
+    report_.leaks_fixed += report_.leaks;
+    report_.leaks = 0;
+    report_.image_end_offset = total << geometry_.cluster_bits;
+    return file_.flush();
+}
+
+/// Whether the "copied" flag of a table entry agrees with the refcount. Reports it if not.
+Result<bool> Checker::flag_is_right(u64 table_entry, std::string_view what, u64 index)
+{
+    const u64 cluster = (table_entry & entry::offset_mask) >> geometry_.cluster_bits;
+    const u64 count = counter_.counts().get(cluster);
+    const bool flag = (table_entry & entry::copied) != 0;
+    if (flag == (count == 1) || cluster >= counter_.file_clusters()) {
+        return true;
+    }
+    const bool fix = repair_ == Repair::all;
+    problem(what == "L2"
+                ? fmt::format("{} OFLAG_COPIED L2 cluster: l1_index={} l1_entry={:x} refcount={}",
+                              fix ? "Repairing" : "ERROR", index, table_entry, count)
+                : fmt::format("{} OFLAG_COPIED data cluster: l2_entry={:x} refcount={}",
+                              fix ? "Repairing" : "ERROR", table_entry, count));
+    ++(fix ? report_.corruptions_fixed : report_.corruptions);
+    return false;
+}
+
+Status Checker::check_copied_in_l2(u64 offset)
+{
+    std::vector<u8> bytes(geometry_.cluster_size());
+    if (auto read = read_padded(file_, FileOffset{offset}, bytes); !read) {
+        return read;
+    }
+    bool changed = false;
+    for (u64 i = 0; i < geometry_.l2_entries(); ++i) {
+        const u64 l2_entry = load_be<u64>(bytes, i * sizeof(u64));
+        if ((l2_entry & entry::offset_mask) == 0 || (l2_entry & entry::compressed) != 0) {
+            continue;
+        }
+        auto right = flag_is_right(l2_entry, "data", i);
+        if (!right) {
+            return std::move(right).error();
+        }
+        if (!right.value()) {
+            store_be<u64>(bytes, i * sizeof(u64), l2_entry ^ entry::copied);
+            changed = true;
+        }
+    }
+    return changed && repair_ == Repair::all ? file_.write(FileOffset{offset}, bytes) : base::ok();
+}
+
+Status Checker::check_copied_flags()
+{
+    std::vector<u8> l1(u64{header_.l1_size} * sizeof(u64));
+    if (auto read = read_padded(file_, FileOffset{header_.l1_offset}, l1); !read) {
+        return read;
+    }
+    std::unordered_set<u64> seen;
+    bool changed = false;
+    for (u64 i = 0; i < header_.l1_size; ++i) {
+        const u64 l1_entry = load_be<u64>(l1, i * sizeof(u64));
+        const u64 l2 = l1_entry & entry::offset_mask;
+        if (l2 == 0 || (l2 & geometry_.within()) != 0 ||
+            l2 >> geometry_.cluster_bits >= counter_.file_clusters() || !seen.insert(l2).second) {
+            continue; // nothing, or reported before
+        }
+        auto right = flag_is_right(l1_entry, "L2", i);
+        if (!right) {
+            return std::move(right).error();
+        }
+        if (!right.value()) {
+            store_be<u64>(l1, i * sizeof(u64), l1_entry ^ entry::copied);
+            changed = true;
+        }
+        if (auto done = check_copied_in_l2(l2); !done) {
+            return done;
+        }
+    }
+    return changed && repair_ == Repair::all ? file_.write(FileOffset{header_.l1_offset}, l1)
+                                             : base::ok();
+}
+
+Status Checker::clear_dirty()
+{
+    if (repair_ == Repair::none) {
+        return base::ok();
+    }
+    if (auto done = file_.flush(); !done) {
+        return done;
+    }
+    const u64 flags = incompatible::dirty | incompatible::corrupt;
+    if (repair_ != Repair::all || report_.corruptions != 0 || report_.check_errors != 0 ||
+        (header_.incompatible_features & flags) == 0) {
+        return base::ok();
+    }
+    std::array<u8, 8> field{};
+    store_be<u64>(field, 0, header_.incompatible_features & ~flags);
+    if (auto done = file_.write(FileOffset{kFieldIncompatible}, field); !done) {
+        return done;
+    }
+    return file_.flush();
+}
+
+} // namespace
+
+Result<CheckReport> check_file(ByteSource& file, const Header& header,
+                               const SnapshotTable& snapshots, Repair repair)
+{
+    return Checker{file, header, repair}.run(snapshots);
+}
+
+} // namespace img::qcow2

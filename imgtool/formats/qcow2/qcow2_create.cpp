@@ -1,0 +1,180 @@
+// New qcow2 images.
+#include "base/endian.hpp"
+#include "imgtool/formats/qcow2/layout.hpp"
+#include "imgtool/formats/qcow2/qcow2.hpp"
+#include "imgtool/formats/qcow2/refcounts.hpp"
+
+#include <fmt/format.h>
+
+#include <bit>
+
+namespace img::qcow2 {
+
+namespace {
+
+using base::Errc;
+using base::fail;
+using base::store_be;
+
+Status check_parameters(const CreateParameters& p)
+{
+    if (!std::has_single_bit(p.cluster_size) || p.cluster_size < u64{1} << kMinClusterBits ||
+        p.cluster_size > u64{1} << kMaxClusterBits) {
+        return fail(Errc::invalid_argument,
+                    "Cluster size must be a power of two between 512 and 2048k");
+    }
+    if (!std::has_single_bit(p.refcount_bits) || p.refcount_bits > 64) {
+        return fail(Errc::invalid_argument,
+                    "Refcount width must be a power of two and may not exceed 64 bits");
+    }
+    if (p.version < 3 && p.refcount_bits != 16) {
+        return fail(Errc::invalid_argument,
+                    "Different refcount widths than 16 bits require compatibility level 1.1 or "
+                    "above (use version=v3 or greater)");
+    }
+    if (p.version < 3 && p.lazy_refcounts) {
+        return fail(Errc::invalid_argument,
+                    "Lazy refcounts only supported with compatibility level 1.1 and above (use "
+                    "version=v3 or greater)");
+    }
+    if (p.version < 3 && p.codec != Codec::raw_deflate) {
+        return fail(Errc::invalid_argument,
+                    "Non-zlib compression type is only supported with compatibility level 1.1 "
+                    "and above (use version=v3 or greater)");
+    }
+    if (p.backing_name.size() > kMaxBackingName) {
+        return fail(Errc::invalid_argument, "Backing file name too long");
+    }
+    return base::ok();
+}
+
+/// Where the tables of a new image lie, each beginning on a cluster.
+struct Plan {
+    u64 reftable_clusters, refblocks, l1_clusters, l2_tables, data_clusters;
+
+    u64 total() const
+    {
+        return 1 + reftable_clusters + refblocks + l1_clusters + l2_tables + data_clusters;
+    }
+};
+
+/// Finds the numbers of refcount blocks and table clusters, which count themselves.
+Plan make_plan(const CreateParameters& p, const Geometry& g, u64 l1_entries)
+{
+    const bool preallocate = p.preallocation != CreateParameters::Preallocation::off;
+    Plan plan{.reftable_clusters = 1,
+              .refblocks = 1,
+              .l1_clusters = std::max<u64>(1, g.clusters(l1_entries * sizeof(u64))),
+              .l2_tables = preallocate ? l1_entries : 0,
+              .data_clusters = preallocate ? g.clusters(p.size) : 0};
+    while (true) {
+        const u64 blocks = (plan.total() + g.refblock_entries() - 1) / g.refblock_entries();
+        const u64 table = g.clusters(blocks * sizeof(u64));
+        if (blocks == plan.refblocks && table == plan.reftable_clusters) {
+            return plan;
+        }
+        plan.refblocks = blocks;
+        plan.reftable_clusters = table;
+    }
+}
+
+Status write_refcounts(ByteSource& file, const Geometry& g, const Header& header, const Plan& plan)
+{
+    const u64 first_block = (1 + plan.reftable_clusters) << g.cluster_bits;
+    std::vector<u8> table(plan.refblocks * sizeof(u64));
+    std::vector<u8> block(g.cluster_size());
+    for (u64 i = 0; i < plan.refblocks; ++i) {
+        const u64 at = first_block + (i << g.cluster_bits);
+        store_be<u64>(table, i * sizeof(u64), at);
+        std::ranges::fill(block, u8{0});
+        const u64 base = i * g.refblock_entries();
+        const u64 used = std::min(g.refblock_entries(), plan.total() - base);
+        for (u64 c = 0; c < used; ++c) {
+            store_refcount(block, c, g.refcount_order, 1);
+        }
+        if (auto done = file.write(FileOffset{at}, block); !done) {
+            return done;
+        }
+    }
+    return file.write(FileOffset{header.reftable_offset}, table);
+}
+
+/// Tables that map the whole disk to clusters in order (preallocation).
+Status write_maps(ByteSource& file, const Geometry& g, const Header& header, const Plan& plan)
+{
+    const u64 first_l2 = header.l1_offset + (plan.l1_clusters << g.cluster_bits);
+    const u64 first_data = first_l2 + (plan.l2_tables << g.cluster_bits);
+    std::vector<u8> l1(plan.l2_tables * sizeof(u64));
+    std::vector<u8> l2(g.cluster_size());
+    for (u64 i = 0; i < plan.l2_tables; ++i) {
+        const u64 at = first_l2 + (i << g.cluster_bits);
+        store_be<u64>(l1, i * sizeof(u64), at | entry::copied);
+        std::ranges::fill(l2, u8{0});
+        const u64 base = i * g.l2_entries();
+        for (u64 c = 0; c < g.l2_entries() && base + c < plan.data_clusters; ++c) {
+            const u64 data = first_data + ((base + c) << g.cluster_bits);
+            store_be<u64>(l2, c * sizeof(u64), data | entry::copied);
+        }
+        if (auto done = file.write(FileOffset{at}, l2); !done) {
+            return done;
+        }
+    }
+    return file.write(FileOffset{header.l1_offset}, l1);
+}
+
+} // namespace
+
+Status create(ByteSource& file, const CreateParameters& p)
+{
+    if (auto good = check_parameters(p); !good) {
+        return good;
+    }
+    Header header;
+    header.version = p.version;
+    header.size = p.size;
+    header.cluster_bits = static_cast<u32>(std::countr_zero(p.cluster_size));
+    header.refcount_order = static_cast<u32>(std::countr_zero(p.refcount_bits));
+    header.compatible_features = p.lazy_refcounts ? compatible::lazy_refcounts : 0;
+    header.compression_type = p.codec == Codec::zstd ? 1 : 0;
+    header.incompatible_features = p.codec == Codec::zstd ? incompatible::compression_type : 0;
+    header.backing_name = p.backing_name;
+    header.backing_format = p.backing_format;
+
+    const Geometry g = header.geometry();
+    const u64 l1_entries = g.l1_entries(p.size);
+    if (p.size > static_cast<u64>(INT64_MAX) - g.cluster_size() ||
+        l1_entries * sizeof(u64) > kMaxL1Bytes) {
+        return fail(Errc::invalid_argument, "Image size is too large for this cluster size");
+    }
+    const Plan plan = make_plan(p, g, l1_entries);
+    if (plan.reftable_clusters << g.cluster_bits > kMaxReftableBytes) {
+        return fail(Errc::invalid_argument, "Image size is too large for this cluster size");
+    }
+    header.reftable_offset = g.cluster_size();
+    header.reftable_clusters = static_cast<u32>(plan.reftable_clusters);
+    header.l1_offset = (1 + plan.reftable_clusters + plan.refblocks) << g.cluster_bits;
+    header.l1_size = static_cast<u32>(l1_entries);
+
+    auto start = encode_header(header);
+    if (!start) {
+        return std::move(start).error();
+    }
+    if (auto done = write_refcounts(file, g, header, plan); !done) {
+        return done;
+    }
+    if (auto done = write_maps(file, g, header, plan); !done) {
+        return done;
+    }
+    // An L1 table's cluster need not be there in full, but its entries must be readable.
+    const u64 end = plan.data_clusters != 0 ? plan.total() << g.cluster_bits
+                                            : header.l1_offset + l1_entries * sizeof(u64);
+    if (file.size() < end) {
+        if (auto grown = file.resize(end); !grown) {
+            return grown;
+        }
+    }
+    // The header comes last: until then the file is not an image.
+    return file.write(FileOffset{0}, start.value());
+}
+
+} // namespace img::qcow2

@@ -1,0 +1,95 @@
+// A qcow2 image: mapping, allocation and the order of metadata writes.
+#pragma once
+
+#include "imgtool/formats/qcow2/layout.hpp"
+#include "imgtool/formats/qcow2/refcounts.hpp"
+#include "imgtool/formats/qcow2/slice_cache.hpp"
+#include "imgtool/image.hpp"
+
+#include <memory>
+#include <vector>
+
+namespace img::qcow2 {
+
+class Qcow2Image final : public Image {
+public:
+    static Result<std::unique_ptr<Image>> open(std::unique_ptr<ByteSource> file, OpenFor purpose);
+    ~Qcow2Image() override;
+
+    u64 size() const override { return header_.size; }
+    ByteSource& file() override { return *file_; }
+    Result<Extent> map(GuestOffset from, u64 limit, MapDetail detail) override;
+    Result<Placement> place(GuestOffset from, u64 length) override;
+    Status publish(const Placement& placement) override;
+    void abandon(const Placement& placement) override;
+    Result<u64> place_zeroes(GuestOffset from, u64 length) override;
+    std::optional<Packing> packing() const override;
+    Status write_packed(GuestOffset block, std::span<const u8> packed) override;
+    Status flush() override;
+    ImageInfo info() override;
+    Result<CheckReport> check(Repair repair) override;
+
+private:
+    /// What an L2 entry says.
+    enum class ClusterKind { unallocated, zero_plain, zero_reserved, data, compressed };
+
+    Qcow2Image(std::unique_ptr<ByteSource> file, Header header, std::vector<u64> l1,
+               SnapshotTable snapshots);
+
+    Status prepare_for_writing(OpenFor purpose);
+    ClusterKind kind_of(u64 l2_entry) const;
+    Status check_l1_entry(u64 l1_entry, u64 l1_index) const;
+    Status check_l2_entry(u64 l2_entry, u64 guest) const;
+    bool needs_new_cluster(u64 l2_entry) const;
+    bool is_metadata(u64 cluster) const;
+
+    /// The slice of an L2 table that has the entry for `guest`, and the entry's index in it.
+    struct L2Place {
+        u64 slice; // file offset; 0: there is no table
+        u64 index;
+        u64 left; // entries from `index` to the end of the slice
+    };
+    Result<L2Place> l2_place(u64 guest) const;
+    Result<L2Place> l2_place_for_write(u64 guest);
+    Status make_l2_table(u64 l1_index);
+    Result<Placement> find_place(u64 guest, u64 length);
+    Result<u64> count_alike(const L2Place& at, u64 first, u64 wanted);
+    Status check_own_clusters(const ClusterRun& run, u64 guest);
+    std::optional<u64> zero_entry(u64 old) const;
+    Result<u64> zero_entries(const L2Place& at, u64 guest, u64 count, u64 length);
+    Result<u64> place_packed(u64 length);
+    Result<u64> load_entry(const L2Place& at, u64 ahead);
+    Status store_entry(const L2Place& at, u64 ahead, u64 l2_entry);
+
+    /// Gives back what `l2_entry` referred to, once no table on stable storage has it any more.
+    void free_later(u64 l2_entry);
+    Status mark_corrupt(base::Error error);
+    Status write_incompatible_features();
+    Status relieve_caches();
+    Status write_l1();
+    Status flush_counts();
+    Status flush_maps();
+
+    std::unique_ptr<ByteSource> file_;
+    Header header_;
+    Geometry geometry_;
+    SnapshotTable snapshots_;
+    std::vector<u64> l1_;
+    std::vector<u64> dirty_l1_; // indices
+    SliceCache l2_cache_;
+    Refcounts refcounts_;
+    std::vector<ClusterRun> to_free_;
+    u64 packed_end_ = 0;        // where the next compressed cluster may go; 0: in a new cluster
+    bool wrote_data_ = false;   // since the last flush
+    bool wrote_packed_ = false; // likewise
+};
+
+/// The refcount check and repair (qcow2_check.cpp). Leaves the file's tables changed under the
+/// image, which must then be opened anew.
+Result<CheckReport> check_file(ByteSource& file, const Header& header,
+                               const SnapshotTable& snapshots, Repair repair);
+
+/// The first bytes of the file, as parse_header() wants them.
+Result<Header> read_header(ByteSource& file);
+
+} // namespace img::qcow2

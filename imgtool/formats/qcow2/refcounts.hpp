@@ -1,0 +1,79 @@
+// Reference counts and allocation of host clusters (qcow2.txt, "Host cluster management").
+#pragma once
+
+#include "base/result.hpp"
+#include "imgtool/formats/qcow2/layout.hpp"
+#include "imgtool/formats/qcow2/slice_cache.hpp"
+
+#include <functional>
+#include <vector>
+
+namespace img::qcow2 {
+
+/// Reads or changes one reference count in a refcount block or a part of one.
+u64 load_refcount(std::span<const u8> block, u64 index, u32 order);
+void store_refcount(std::span<u8> block, u64 index, u32 order, u64 value);
+
+/// A run of host clusters.
+struct ClusterRun {
+    u64 first;
+    u64 count;
+};
+
+class Refcounts {
+public:
+    /// `is_metadata(cluster)` tells clusters that can never be free; see allocate().
+    Refcounts(ByteSource& file, const Header& header, std::function<bool(u64)> is_metadata);
+
+    /// Reads the refcount table. The other functions may be called once it has succeeded.
+    Status load();
+
+    Result<u64> get(u64 cluster);
+    Status set(u64 cluster, u64 value);
+    Status increase(const ClusterRun& run);
+    Status decrease(const ClusterRun& run);
+
+    /// Takes up to `wanted` free clusters in one run (at least one), with a count of one each.
+    /// Error `corrupt`: a cluster that holds metadata is counted as free.
+    Result<ClusterRun> allocate(u64 wanted);
+    /// Takes exactly `count`, in one run.
+    Result<u64> allocate_exactly(u64 count);
+
+    // Writing back, in this order with a barrier between the two (see Qcow2Image::flush).
+    bool blocks_dirty() const { return cache_.dirty(); }
+    bool table_dirty() const { return table_dirty_; }
+    bool crowded() const { return cache_.crowded(); }
+    /// Finds room for a table that has grown. Before write_blocks().
+    Status make_room_for_table();
+    Status write_blocks();
+    Status write_table();
+
+    u64 table_offset() const { return table_offset_; }
+    const std::vector<u64>& table() const { return table_; }
+
+private:
+    struct Place {
+        u64 slice; // file offset
+        u64 index; // of the count in the slice
+    };
+    Result<Place> place_of(u64 cluster); // `slice` is 0 where there is no block
+    Result<bool> is_free(u64 cluster);
+    Status add_block(u64 table_index);
+    Status check_takeable(u64 cluster) const;
+    u64 table_capacity() const { return table_clusters_ * geometry_.l2_entries(); }
+
+    ByteSource& file_;
+    Geometry geometry_;
+    std::function<bool(u64)> is_metadata_;
+    SliceCache cache_;
+    u64 table_offset_;
+    u64 table_clusters_;
+    std::vector<u64> table_; // as it will be in the file; may be longer than the file's for now
+    bool table_dirty_ = false;
+    ClusterRun old_table_{0, 0}; // to be given back once the header points elsewhere
+    bool table_moved_ = false;
+    u64 hint_ = 0;      // no free cluster is below
+    u64 last_sane_ = 0; // a used cluster above cannot be
+};
+
+} // namespace img::qcow2

@@ -1,0 +1,243 @@
+#include "imgtool/formats/qcow2/reference_counter.hpp"
+
+#include "base/endian.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace img::qcow2 {
+
+using base::load_be;
+
+u32 CountMap::get(u64 cluster) const
+{
+    if (cluster / kPageSize != last_page_) {
+        const auto it = pages_.find(cluster / kPageSize);
+        if (it == pages_.end()) {
+            return 0;
+        }
+        last_page_ = it->first;
+        last_ = it->second.get();
+    }
+    return last_[cluster % kPageSize];
+}
+
+void CountMap::increment(u64 cluster)
+{
+    if (cluster / kPageSize != last_page_) {
+        auto& page = pages_[cluster / kPageSize];
+        if (!page) {
+            page = std::make_unique<u32[]>(kPageSize);
+        }
+        last_page_ = cluster / kPageSize;
+        last_ = page.get();
+    }
+    ++last_[cluster % kPageSize];
+    end_ = std::max(end_, cluster + 1);
+}
+
+void CountMap::decrement(u64 cluster)
+{
+    if (get(cluster) != 0) {
+        --last_[cluster % kPageSize];
+    }
+}
+
+void ReferenceCounter::corrupt(std::string problem)
+{
+    report_.problems.push_back(std::move(problem));
+    ++report_.corruptions;
+}
+
+void ReferenceCounter::count(u64 at, u64 length)
+{
+    if (length == 0) {
+        return;
+    }
+    const u64 first = at >> geometry_.cluster_bits;
+    const u64 last = (at + length - 1) >> geometry_.cluster_bits;
+    if (last >= file_clusters_) {
+        return corrupt(fmt::format("ERROR: counting reference for region exceeding the end of the "
+                                   "file by one cluster or more: offset {:#x} size {:#x}",
+                                   at, length));
+    }
+    for (u64 cluster = first; cluster <= last; ++cluster) {
+        counts_.increment(cluster);
+    }
+}
+
+void ReferenceCounter::uncount(u64 at, u64 length)
+{
+    for (u64 c = at >> geometry_.cluster_bits; c < geometry_.clusters(at + length); ++c) {
+        counts_.decrement(c);
+    }
+}
+
+void ReferenceCounter::count_data(u64 l2_entry, Table table, u64& next_contiguous)
+{
+    const u64 offset = l2_entry & entry::offset_mask;
+    const bool active = table == Table::active;
+    if ((l2_entry & entry::compressed) != 0) {
+        if ((l2_entry & entry::copied) != 0) {
+            corrupt(fmt::format("ERROR: coffset={:#x}: copied flag must never be set for "
+                                "compressed clusters",
+                                offset));
+        }
+        const PackedRange range = packed_range(geometry_, l2_entry);
+        count(range.at, range.length);
+        if (active) {
+            ++report_.allocated_clusters;
+            ++report_.compressed_clusters;
+            ++report_.fragmented_clusters; // each is read by itself
+        }
+        return;
+    }
+    if (offset == 0) {
+        return;
+    }
+    if ((offset & geometry_.within()) != 0) {
+        return corrupt(fmt::format("ERROR offset={:x}: Cluster is not properly aligned; L2 entry "
+                                   "corrupted.",
+                                   offset));
+    }
+    if (active) {
+        ++report_.allocated_clusters;
+        if (next_contiguous != 0 && offset != next_contiguous) {
+            ++report_.fragmented_clusters;
+        }
+        next_contiguous = offset + geometry_.cluster_size();
+    }
+    count(offset, geometry_.cluster_size());
+}
+
+Status ReferenceCounter::count_l2(u64 offset, Table table)
+{
+    std::vector<u8> bytes(geometry_.cluster_size());
+    if (auto read = read_padded(file_, FileOffset{offset}, bytes); !read) {
+        return std::move(read).error().in("reading an L2 table");
+    }
+    u64 next_contiguous = 0;
+    for (u64 i = 0; i < geometry_.l2_entries(); ++i) {
+        if (const u64 l2_entry = load_be<u64>(bytes, i * sizeof(u64)); l2_entry != 0) {
+            count_data(l2_entry, table, next_contiguous);
+        }
+    }
+    return base::ok();
+}
+
+Status ReferenceCounter::count_l1(u64 offset, u32 entries, Table table)
+{
+    std::vector<u8> bytes(u64{entries} * sizeof(u64)); // bounded when the header was parsed
+    count(offset, bytes.size());
+    if (auto read = read_padded(file_, FileOffset{offset}, bytes); !read) {
+        return std::move(read).error().in("reading an L1 table");
+    }
+    // A table named many times would make the check take for ever.
+    std::unordered_set<u64> seen;
+    for (u64 i = 0; i < entries; ++i) {
+        const u64 l1_entry = load_be<u64>(bytes, i * sizeof(u64));
+        const u64 l2 = l1_entry & entry::offset_mask;
+        if (l2 == 0) {
+            continue;
+        }
+        if ((l2 & geometry_.within()) != 0) {
+            corrupt(fmt::format("ERROR l2_offset={:x}: Table is not cluster aligned; L1 entry "
+                                "corrupted",
+                                l2));
+            continue;
+        }
+        count(l2, geometry_.cluster_size());
+        if (l2 >> geometry_.cluster_bits >= file_clusters_) {
+            continue; // reported by count()
+        }
+        if (!seen.insert(l2).second) {
+            corrupt(
+                fmt::format("ERROR l2_offset={:x}: Table is used for two ranges of the disk", l2));
+            continue;
+        }
+        if (auto done = count_l2(l2, table); !done) {
+            return done;
+        }
+    }
+    return base::ok();
+}
+
+Status ReferenceCounter::count_all(const SnapshotTable& snapshots)
+{
+    count(0, geometry_.cluster_size());
+    if (auto done = count_l1(header_.l1_offset, header_.l1_size, Table::active); !done) {
+        return done;
+    }
+    std::unordered_set<u64> seen;
+    for (const Snapshot& snapshot : snapshots.snapshots) {
+        if (!seen.insert(snapshot.l1_offset).second) {
+            corrupt(fmt::format("ERROR: two snapshots have their L1 table at {:#x}",
+                                snapshot.l1_offset));
+            continue;
+        }
+        if (auto done = count_l1(snapshot.l1_offset, snapshot.l1_size, Table::of_snapshot); !done) {
+            return done;
+        }
+    }
+    count(header_.snapshots_offset, snapshots.bytes);
+    for (const Extension& e : header_.extensions) {
+        if (e.type != extension::bitmaps || e.data.size() < 24) {
+            continue;
+        }
+        if (auto done = count_bitmaps(e); !done) {
+            return done;
+        }
+    }
+    count(header_.reftable_offset, u64{header_.reftable_clusters} << geometry_.cluster_bits);
+    return base::ok();
+}
+
+/// qcow2.txt, "Bitmaps": the directory, each bitmap's table, and the clusters those name.
+Status ReferenceCounter::count_bitmaps(const Extension& e)
+{
+    if ((header_.autoclear_features & autoclear::bitmaps) == 0) {
+        return base::ok(); // left behind by a program that does not know them
+    }
+    constexpr u64 kMaxDirectory = u64{64} << 20; // bytes
+    constexpr u64 kFixedPart = 24;               // bytes of a directory entry
+    constexpr u32 kMaxTable = 1 << 20;           // entries
+    const u64 size = load_be<u64>(e.data, 8);
+    const u64 at = load_be<u64>(e.data, 16);
+    if (size > kMaxDirectory || at > entry::offset_mask || (at & geometry_.within()) != 0) {
+        corrupt("ERROR: the bitmap directory is misplaced or too large");
+        return base::ok();
+    }
+    count(at, size);
+    if (geometry_.clusters(at + size) > file_clusters_) {
+        return base::ok(); // reported by count()
+    }
+    std::vector<u8> directory(size);
+    if (auto read = read_padded(file_, FileOffset{at}, directory); !read) {
+        return std::move(read).error().in("reading the bitmap directory");
+    }
+    for (u64 pos = 0; pos + kFixedPart <= size;) {
+        const u64 table = load_be<u64>(directory, pos);
+        const u32 entries = load_be<u32>(directory, pos + 8);
+        const u64 tail = u64{load_be<u16>(directory, pos + 18)} + load_be<u32>(directory, pos + 20);
+        pos = (pos + kFixedPart + tail + 7) & ~u64{7};
+        if (entries > kMaxTable || table > entry::offset_mask ||
+            (table & geometry_.within()) != 0) {
+            corrupt("ERROR: a bitmap table is misplaced or too large");
+            continue;
+        }
+        std::vector<u8> bytes(u64{entries} * sizeof(u64));
+        count(table, bytes.size());
+        if (auto read = read_padded(file_, FileOffset{table}, bytes); !read) {
+            return std::move(read).error().in("reading a bitmap table");
+        }
+        for (u64 i = 0; i < entries; ++i) {
+            if (const u64 data = load_be<u64>(bytes, i * 8) & entry::offset_mask; data != 0) {
+                count(data, geometry_.cluster_size());
+            }
+        }
+    }
+    return base::ok();
+}
+
+} // namespace img::qcow2

@@ -1,0 +1,62 @@
+// Counts what an image really refers to, for its check.
+#pragma once
+
+#include "imgtool/formats/qcow2/layout.hpp"
+
+#include <memory>
+#include <unordered_map>
+#include <unordered_set>
+#include <vector>
+
+namespace img::qcow2 {
+
+/// Counts by cluster number; takes memory only where there are any.
+class CountMap {
+public:
+    u32 get(u64 cluster) const;
+    void increment(u64 cluster);
+    void decrement(u64 cluster);     // of one that was counted
+    u64 end() const { return end_; } // one more than the highest cluster counted
+
+private:
+    static constexpr u64 kPageSize = 1024;
+    std::unordered_map<u64, std::unique_ptr<u32[]>> pages_;
+    mutable u64 last_page_ = ~u64{0};
+    mutable u32* last_ = nullptr;
+    u64 end_ = 0;
+};
+
+/// Walks all tables of an image but the refcounts.
+class ReferenceCounter {
+public:
+    ReferenceCounter(ByteSource& file, const Header& header, CheckReport& report)
+        : file_{file}, header_{header}, geometry_{header.geometry()}, report_{report},
+          file_clusters_{geometry_.clusters(file.size())}
+    {}
+
+    Status count_all(const SnapshotTable& snapshots);
+    /// Counts a range of the file, or reports it when it is not in the file.
+    void count(u64 at, u64 length);
+    /// Takes back what count() did for a range in the file.
+    void uncount(u64 at, u64 length);
+
+    const CountMap& counts() const { return counts_; }
+    u64 file_clusters() const { return file_clusters_; }
+
+private:
+    enum class Table { active, of_snapshot };
+    Status count_l1(u64 offset, u32 entries, Table table);
+    Status count_l2(u64 offset, Table table);
+    void count_data(u64 l2_entry, Table table, u64& next_contiguous);
+    Status count_bitmaps(const Extension& e);
+    void corrupt(std::string problem);
+
+    ByteSource& file_;
+    const Header& header_;
+    Geometry geometry_;
+    CheckReport& report_;
+    u64 file_clusters_;
+    CountMap counts_;
+};
+
+} // namespace img::qcow2

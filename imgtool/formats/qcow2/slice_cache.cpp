@@ -1,0 +1,103 @@
+#include "imgtool/formats/qcow2/slice_cache.hpp"
+
+#include <algorithm>
+#include <vector>
+
+namespace img::qcow2 {
+
+Result<SliceCache::Slice*> SliceCache::find(u64 at)
+{
+    if (at == last_at_) {
+        return last_;
+    }
+    auto it = slices_.find(at);
+    if (it == slices_.end()) {
+        if (slices_.size() >= capacity_) {
+            make_room();
+        }
+        Slice slice{.bytes = std::make_unique<u8[]>(slice_size_)};
+        const std::span<u8> into{slice.bytes.get(), slice_size_};
+        // A table at the very end of the file may have been cut: the rest reads as zero.
+        if (auto done = read_padded(file_, FileOffset{at}, into); !done) {
+            return std::move(done).error();
+        }
+        it = slices_.emplace(at, std::move(slice)).first;
+    }
+    it->second.stamp = ++clock_;
+    last_at_ = at;
+    last_ = &it->second;
+    return last_;
+}
+
+Result<std::span<u8>> SliceCache::get(u64 at)
+{
+    auto slice = find(at);
+    if (!slice) {
+        return std::move(slice).error();
+    }
+    return std::span<u8>{slice.value()->bytes.get(), slice_size_};
+}
+
+Result<std::span<u8>> SliceCache::get_for_write(u64 at)
+{
+    auto slice = find(at);
+    if (!slice) {
+        return std::move(slice).error();
+    }
+    if (!slice.value()->dirty) {
+        slice.value()->dirty = true;
+        ++dirty_count_;
+    }
+    return std::span<u8>{slice.value()->bytes.get(), slice_size_};
+}
+
+void SliceCache::make_room()
+{
+    auto oldest = slices_.end();
+    for (auto it = slices_.begin(); it != slices_.end(); ++it) {
+        if (!it->second.dirty &&
+            (oldest == slices_.end() || it->second.stamp < oldest->second.stamp)) {
+            oldest = it;
+        }
+    }
+    if (oldest != slices_.end()) {
+        slices_.erase(oldest);
+    }
+    last_at_ = ~u64{0};
+}
+
+Status SliceCache::write_dirty()
+{
+    if (dirty_count_ == 0) {
+        return base::ok();
+    }
+    std::vector<u64> order;
+    for (const auto& [at, slice] : slices_) {
+        if (slice.dirty) {
+            order.push_back(at);
+        }
+    }
+    std::ranges::sort(order);
+    for (const u64 at : order) {
+        Slice& slice = slices_.at(at);
+        if (auto done = file_.write(FileOffset{at}, {slice.bytes.get(), slice_size_}); !done) {
+            return done;
+        }
+        slice.dirty = false;
+        --dirty_count_;
+    }
+    return base::ok();
+}
+
+void SliceCache::drop(u64 at, u64 length)
+{
+    for (u64 slice = at; slice < at + length; slice += slice_size_) {
+        if (const auto it = slices_.find(slice); it != slices_.end()) {
+            dirty_count_ -= it->second.dirty ? 1 : 0;
+            slices_.erase(it);
+        }
+    }
+    last_at_ = ~u64{0};
+}
+
+} // namespace img::qcow2

@@ -1,0 +1,59 @@
+// A write-back cache of table slices (L2 tables, refcount blocks).
+//
+// It never writes by itself: the order in which kinds of metadata reach the file is the image's
+// business (qcow2_image.cpp, flush). Only clean slices are dropped to make room.
+#pragma once
+
+#include "base/result.hpp"
+#include "imgtool/source/byte_source.hpp"
+
+#include <memory>
+#include <span>
+#include <unordered_map>
+
+namespace img::qcow2 {
+
+class SliceCache {
+public:
+    /// `slice_size` is a power of two; tables start at multiples of it.
+    SliceCache(ByteSource& file, u64 slice_size, std::size_t capacity)
+        : file_{file}, slice_size_{slice_size}, capacity_{capacity}
+    {}
+
+    u64 slice_size() const { return slice_size_; }
+
+    /// The slice that begins at `at`. Valid until the next call of get().
+    Result<std::span<u8>> get(u64 at);
+    /// The same, and it will be written by write_dirty().
+    Result<std::span<u8>> get_for_write(u64 at);
+
+    bool dirty() const { return dirty_count_ != 0; }
+    /// Too many dirty slices: the image should flush soon.
+    bool crowded() const { return dirty_count_ * 2 > capacity_; }
+
+    /// Writes all dirty slices, in ascending order.
+    Status write_dirty();
+    /// Forgets what lies in [at, at + length), for clusters that are given back.
+    void drop(u64 at, u64 length);
+
+private:
+    struct Slice {
+        std::unique_ptr<u8[]> bytes;
+        u64 stamp = 0;
+        bool dirty = false;
+    };
+
+    Result<Slice*> find(u64 at);
+    void make_room();
+
+    ByteSource& file_;
+    u64 slice_size_; // bytes
+    std::size_t capacity_;
+    std::size_t dirty_count_ = 0;
+    u64 clock_ = 0;
+    u64 last_at_ = ~u64{0};
+    Slice* last_ = nullptr;
+    std::unordered_map<u64, Slice> slices_;
+};
+
+} // namespace img::qcow2

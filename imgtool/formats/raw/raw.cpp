@@ -1,0 +1,107 @@
+#include "imgtool/formats/raw/raw.hpp"
+
+#include <algorithm>
+#include <array>
+
+namespace img::raw {
+
+namespace {
+
+using base::Errc;
+using base::fail;
+
+constexpr u64 kSectorSize = 512; // bytes; disks are made of whole sectors
+
+class RawImage final : public Image {
+public:
+    explicit RawImage(std::unique_ptr<ByteSource> file)
+        : file_{std::move(file)}, size_{(file_->size() + kSectorSize - 1) / kSectorSize *
+                                        kSectorSize}
+    {}
+
+    u64 size() const override { return size_; }
+    ByteSource& file() override { return *file_; }
+
+    Result<Extent> map(GuestOffset from, u64 limit, MapDetail detail) override
+    {
+        if (from.bytes >= size_ || limit == 0) {
+            return fail(Errc::invalid_argument, "offset beyond the end of the disk");
+        }
+        limit = std::min(limit, size_ - from.bytes);
+        Extent extent{.kind = Extent::Kind::data, .length = limit, .at = {from.bytes}};
+        if (from.bytes >= file_->size()) {
+            extent.kind = Extent::Kind::zero; // the rest of the last sector
+        } else if (detail == MapDetail::exact) {
+            auto run = file_->run_at({from.bytes});
+            if (!run) {
+                return std::move(run).error();
+            }
+            extent.kind = run.value().data ? Extent::Kind::data : Extent::Kind::zero;
+            // Data that ends with the file ends with its last sector, which reads zeroes there.
+            const bool last = from.bytes + run.value().length == file_->size();
+            extent.length = last ? limit : std::min(limit, run.value().length);
+        }
+        extent.reserved = extent.kind == Extent::Kind::zero;
+        return extent;
+    }
+
+    Result<Placement> place(GuestOffset from, u64 length) override
+    {
+        if (from.bytes >= size_ || length == 0) {
+            return fail(Errc::invalid_argument, "offset beyond the end of the disk");
+        }
+        return Placement{
+            .from = from, .at = {from.bytes}, .length = std::min(length, size_ - from.bytes)};
+    }
+    Status publish(const Placement&) override { return base::ok(); }
+    void abandon(const Placement&) override {}
+
+    Result<u64> place_zeroes(GuestOffset from, u64 length) override
+    {
+        if (from.bytes >= size_) {
+            return u64{0};
+        }
+        length = std::min(length, size_ - from.bytes);
+        if (auto done = file_->zero({from.bytes}, length); !done) {
+            return std::move(done).error();
+        }
+        return length;
+    }
+
+    Status flush() override { return file_->flush(); }
+    ImageInfo info() override { return {.format = "raw", .size = size_}; }
+
+private:
+    std::unique_ptr<ByteSource> file_;
+    u64 size_; // bytes
+};
+
+Probe probe(std::span<const u8>)
+{
+    return Probe::possible;
+}
+
+Result<std::unique_ptr<Image>> open(std::unique_ptr<ByteSource> file, OpenFor)
+{
+    return std::unique_ptr<Image>{std::make_unique<RawImage>(std::move(file))};
+}
+
+// In the order `-o help` prints them.
+constexpr std::array kCreateOptions{
+    CreateOption{"extent_size_hint", "<size>", "Extent size hint for the image file, 0 to disable"},
+    CreateOption{"nocow", "<bool (on/off)>", "Turn off copy-on-write (valid only on btrfs)"},
+    CreateOption{"preallocation", "<str>",
+                 "Preallocation mode (allowed values: off, falloc, full)"},
+    CreateOption{"size", "<size>", "Virtual disk size"},
+};
+
+} // namespace
+
+const FormatDriver kDriver{
+    .name = "raw",
+    .probe = probe,
+    .open = open,
+    .create_options = kCreateOptions,
+};
+
+} // namespace img::raw

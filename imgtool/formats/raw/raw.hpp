@@ -1,0 +1,10 @@
+// Raw images: the bytes of the disk, as they are.
+#pragma once
+
+#include "imgtool/image.hpp"
+
+namespace img::raw {
+
+extern const FormatDriver kDriver;
+
+} // namespace img::raw

@@ -1,0 +1,191 @@
+// The interfaces between image formats and everything else.
+//
+// A format answers one question, `map()`: where are these guest bytes? For writing it answers
+// `place()`: where may they go? Reading, decompression, backing chains, copy-on-write, conversion,
+// `map` and `compare` are then written once, for all formats.
+#pragma once
+
+#include "base/result.hpp"
+#include "base/types.hpp"
+#include "imgtool/source/byte_source.hpp"
+
+#include <compare>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace img {
+
+/// A position on the virtual disk.
+struct GuestOffset {
+    u64 bytes;
+    auto operator<=>(const GuestOffset&) const = default;
+};
+
+/// How a compressed extent is packed.
+enum class Codec : u8 {
+    raw_deflate, // RFC 1951 without header or trailer
+    zstd         // RFC 8878 frames
+};
+
+struct Extent {
+    enum class Kind : u8 {
+        data,       // `length` bytes are in the file at `at`
+        compressed, // they are part of the block described by `packed`
+        zero,       // they read as zero; when `reserved`, `at` is kept for them in the file
+        backing     // they are whatever the backing image says (zero where there is none)
+    };
+
+    /// The compressed block that covers the extent.
+    struct Packed {
+        FileOffset at{0};
+        u64 packed_length = 0; // bytes in the file, an upper bound
+        GuestOffset block{0};  // where the unpacked block begins on the disk
+        u64 block_length = 0;  // unpacked bytes
+        Codec codec = Codec::raw_deflate;
+    };
+
+    Kind kind;
+    u64 length;            // bytes, at least 1
+    FileOffset at{0};      // for Kind::data, and Kind::zero when `reserved`
+    bool reserved = false; // for Kind::zero
+    Packed packed{};       // for Kind::compressed
+};
+
+/// How much work map() may do. `fast` may call a hole of the host's file data.
+enum class MapDetail : u8 { fast, exact };
+
+/// Where new bytes go. A `fresh` placement is not part of the image until it is published, and the
+/// whole range [block, block + block_length) must have been written to the file by then.
+struct Placement {
+    GuestOffset from;   // as asked
+    FileOffset at;      // where the byte `from` goes
+    u64 length;         // bytes from `from` on that lie there in one piece
+    bool fresh = false; // when false the rest is not used
+    GuestOffset block{0};
+    u64 block_length = 0;
+};
+
+/// A named value of a format's own information, in the order it is printed.
+struct Property {
+    std::string key;  // as in JSON: "compression-type"
+    std::string text; // as printed; for JSON a string, number or boolean by `kind`
+    enum class Kind : u8 { string, number, boolean } kind = Kind::string;
+};
+
+/// An internal snapshot, as `info` shows it.
+struct SnapshotInfo {
+    std::string id;
+    std::string name;
+    u64 vm_state_size = 0; // bytes
+    u32 date_s = 0;        // since 1970, UTC
+    u32 date_ns = 0;       // fraction
+    u64 vm_clock_ns = 0;
+    std::optional<u64> icount;
+    u64 disk_size = 0; // bytes
+};
+
+/// What an image says of itself.
+struct ImageInfo {
+    std::string format;
+    u64 size = 0;                             // bytes of the virtual disk
+    u64 cluster_size = 0;                     // bytes; 0 where the format has none
+    bool dirty = false;                       // not closed cleanly
+    bool has_dirty_flag = false;              // whether the format reports one at all
+    bool has_compressed = false;              // every cluster is compressed
+    std::string backing_name = {};            // as the image has it; empty when none
+    std::string backing_format = {};          // empty when not declared
+    std::vector<Property> specific = {};      // "Format specific information"
+    std::vector<SnapshotInfo> snapshots = {}; // internal ones
+};
+
+enum class Repair : u8 { none, leaks, all };
+
+/// What check found; the fields are those of `imgtool check --output=json`.
+struct CheckReport {
+    u64 corruptions = 0, leaks = 0, check_errors = 0;
+    u64 corruptions_fixed = 0, leaks_fixed = 0;
+    u64 image_end_offset = 0; // bytes
+    u64 total_clusters = 0, allocated_clusters = 0, fragmented_clusters = 0,
+        compressed_clusters = 0;
+    std::vector<std::string> problems; // one line each
+};
+
+class Image {
+public:
+    virtual ~Image() = default;
+
+    virtual u64 size() const = 0; // bytes of the virtual disk
+    virtual ByteSource& file() = 0;
+
+    /// Where the bytes from `from` on are. The extent is at most `limit` bytes long, and shorter
+    /// if the answer changes earlier. `from` must lie on the disk.
+    virtual Result<Extent> map(GuestOffset from, u64 limit, MapDetail detail) = 0;
+
+    /// Where `length` bytes from `from` on may be written; the answer may be for fewer.
+    virtual Result<Placement> place(GuestOffset from, u64 length) = 0;
+    /// Makes a fresh placement part of the image, or gives it back.
+    virtual Status publish(const Placement& placement) = 0;
+    virtual void abandon(const Placement& placement) = 0;
+
+    /// Makes bytes from `from` on read as zero without writing them; returns for how many it could.
+    virtual Result<u64> place_zeroes(GuestOffset from, u64 length) = 0;
+
+    /// The block size and codec of compressed writes, if the format has them.
+    struct Packing {
+        u64 block_size; // bytes
+        Codec codec;
+    };
+    virtual std::optional<Packing> packing() const { return std::nullopt; }
+    /// Stores the block at `block` (aligned) in its compressed form.
+    virtual Status write_packed(GuestOffset block, std::span<const u8> packed)
+    {
+        (void)block;
+        (void)packed;
+        return base::fail(base::Errc::unsupported, "this format does not support compression");
+    }
+
+    /// On return everything written is on stable storage, metadata after the data it describes.
+    virtual Status flush() = 0;
+
+    virtual ImageInfo info() = 0;
+
+    /// Errors: `unsupported` where the format has nothing to check.
+    virtual Result<CheckReport> check(Repair repair)
+    {
+        (void)repair;
+        return base::fail(base::Errc::unsupported, "This image format does not support checks");
+    }
+};
+
+/// How sure a format is that a file is its own. Raw always says `possible`.
+enum class Probe : u8 { no, possible, certain };
+
+/// For create: option names and values as the user typed them, already known to the format.
+using CreateSettings = std::vector<std::pair<std::string, std::string>>;
+
+struct CreateOption {
+    std::string_view name; // "cluster_size"
+    std::string_view type; // as `-o help` prints it: "<size>"
+    std::string_view help;
+};
+
+/// Why an image is opened: a check may look at images that nothing else may.
+enum class OpenFor : u8 { use, check };
+
+/// One supported format. Each format folder exports one of these and formats/all.cpp lists them.
+struct FormatDriver {
+    std::string_view name; // as in `-f qcow2`
+
+    Probe (*probe)(std::span<const u8> start);
+    Result<std::unique_ptr<Image>> (*open)(std::unique_ptr<ByteSource> file, OpenFor purpose);
+
+    std::span<const CreateOption> create_options;
+};
+
+} // namespace img

@@ -1,0 +1,69 @@
+// Opening and making disks: what emulator, zoo and the command line call.
+#pragma once
+
+#include "base/result.hpp"
+#include "imgtool/chain/chain.hpp"
+#include "imgtool/disk.hpp"
+
+#include <functional>
+#include <memory>
+#include <string>
+
+namespace img {
+
+/// Which other files an image may make us open. An image is untrusted input: a backing name in it
+/// is followed only through here.
+struct BackingPolicy {
+    /// Whether the file at `path` may be opened. Unset: any plain file name.
+    /// Never asked about names with a protocol ("nbd:", "json:"), which are always refused.
+    std::function<bool(const std::string& path)> allow = {};
+    /// A backing file whose format the image does not declare is probed. Found to be something
+    /// other than raw, it may be what a guest wrote into a raw disk; then it may not name further
+    /// files, unless this is set.
+    bool trust_probed = false;
+};
+
+struct OpenOptions {
+    std::string path;
+    std::string format; // "raw", "qcow2"; empty: probed
+    bool read_only = true;
+    BackingPolicy backing = {};
+    bool share = false; // take no lock (`-U`)
+};
+
+/// Opens an image with its backing files. A raw image that was probed and is writable refuses
+/// writes that would make it look like another format.
+base::Result<std::unique_ptr<Disk>> open_disk(const OpenOptions& options);
+
+/// The same, with all that commands want to know of the images in the chain.
+base::Result<std::unique_ptr<ChainDisk>> open_chain(const OpenOptions& options);
+
+/// Where the name of a backing file in the image at `path` leads: relative names are taken from the
+/// image's folder. Error: `unsupported` for names with a protocol.
+base::Result<std::string> resolve_backing(const std::string& path, const std::string& name);
+
+struct RawCreateOptions {
+    u64 size = 0; // bytes
+    enum class Preallocation { off, falloc, full } preallocation = Preallocation::off;
+};
+base::Status create_raw(const std::string& path, const RawCreateOptions& options);
+
+struct Qcow2CreateOptions {
+    u64 size = 0; // bytes; 0 with a backing file: the size of that
+    u64 cluster_size = 65536;
+    int version = 3; // 2: compat=0.10, 3: compat=1.1
+    unsigned refcount_bits = 16;
+    bool lazy_refcounts = false;
+    bool zstd = false; // codec of compressed clusters
+    std::string backing_file = {};
+    std::string backing_format = {};
+    enum class Preallocation { off, metadata, falloc, full } preallocation = Preallocation::off;
+};
+base::Status create_qcow2(const std::string& path, const Qcow2CreateOptions& options);
+
+/// A disk over `base` that keeps all writes to itself and throws them away when destroyed.
+/// They are kept in memory, or in an unnamed file in `folder` when that is given.
+base::Result<std::unique_ptr<Disk>> make_overlay(std::unique_ptr<Disk> base,
+                                                 const std::string& folder = {});
+
+} // namespace img

@@ -1,0 +1,57 @@
+// Where the bytes of an image file are: a host file, memory, later other things.
+#pragma once
+
+#include "base/result.hpp"
+#include "base/types.hpp"
+
+#include <compare>
+#include <span>
+#include <string>
+
+namespace img {
+
+using base::Result;
+using base::Status;
+using base::u32;
+using base::u64;
+using base::u8;
+
+/// A position in an image file. Not a GuestOffset, so that the two cannot be mixed up.
+struct FileOffset {
+    u64 bytes;
+    auto operator<=>(const FileOffset&) const = default;
+};
+
+class ByteSource {
+public:
+    virtual ~ByteSource() = default;
+
+    virtual const std::string& name() const = 0; // for messages
+    virtual u64 size() const = 0;                // bytes
+    virtual bool read_only() const = 0;
+
+    /// Fills `into` completely or fails; there are no short reads.
+    virtual Status read(FileOffset at, std::span<u8> into) = 0;
+    /// Writes all of `from`, growing the file where it must.
+    virtual Status write(FileOffset at, std::span<const u8> from) = 0;
+    /// Makes a range read as zero, with holes where the host can. May grow the file.
+    virtual Status zero(FileOffset at, u64 length) = 0;
+    virtual Status resize(u64 size) = 0;
+    /// Everything written so far is on stable storage.
+    virtual Status flush() = 0;
+
+    struct Run {
+        bool data;  // false: a hole, reads as zero
+        u64 length; // bytes, at least 1
+    };
+    /// Whether data or a hole begins at `at` (which must lie in the file), and how far it goes.
+    virtual Result<Run> run_at(FileOffset at) = 0;
+
+    /// Bytes of host storage in use.
+    virtual u64 allocated() const = 0;
+};
+
+/// Like read(), but what lies past the end of the file reads as zero.
+Status read_padded(ByteSource& file, FileOffset at, std::span<u8> into);
+
+} // namespace img

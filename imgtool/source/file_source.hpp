@@ -1,0 +1,57 @@
+// An image in a host file or block device.
+#pragma once
+
+#include "imgtool/source/byte_source.hpp"
+#include "imgtool/source/file_lock.hpp"
+
+#include <memory>
+
+namespace img {
+
+class FileSource final : public ByteSource {
+public:
+    enum class Access { read_only, read_write };
+
+    /// Opens an existing file and takes its lock.
+    static Result<std::unique_ptr<FileSource>> open(const std::string& path, Access access,
+                                                    Locking locking);
+    /// Makes the file, or empties the one that is there once its lock is held.
+    static Result<std::unique_ptr<FileSource>> create(const std::string& path);
+    /// A file without a name that goes away with this object. Empty `folder`: in memory.
+    static Result<std::unique_ptr<FileSource>> temporary(const std::string& folder);
+
+    ~FileSource() override;
+    FileSource(const FileSource&) = delete;
+    FileSource& operator=(const FileSource&) = delete;
+
+    const std::string& name() const override { return path_; }
+    u64 size() const override { return size_; }
+    bool read_only() const override { return access_ == Access::read_only; }
+    Status read(FileOffset at, std::span<u8> into) override;
+    Status write(FileOffset at, std::span<const u8> from) override;
+    Status zero(FileOffset at, u64 length) override;
+    Status resize(u64 size) override;
+    Status flush() override;
+    Result<Run> run_at(FileOffset at) override;
+    u64 allocated() const override;
+
+    /// Reserves host storage for a range; for `preallocation=falloc`.
+    Status reserve(FileOffset at, u64 length);
+
+    /// The open file; for copy_file_range and the like.
+    int descriptor() const { return fd_; }
+    /// When set, flush() does not wait for the disk (cache mode "unsafe").
+    void set_unsafe(bool unsafe) { unsafe_ = unsafe; }
+
+private:
+    FileSource(int fd, std::string path, Access access, u64 size, bool device);
+
+    int fd_;
+    std::string path_;
+    Access access_;
+    u64 size_; // bytes; only this object changes it
+    bool device_;
+    bool unsafe_ = false;
+};
+
+} // namespace img
