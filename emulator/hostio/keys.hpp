@@ -1,8 +1,9 @@
-// Keys by name (as QEMU's `sendkey` and QMP call them) and by the character on a US keyboard.
+// Keys by name and by character, for windows, terminals, monitors and scripts. The table of keys is
+// the keyboard's own (devices/input/key_codes.hpp); here are the ways people write them.
 #pragma once
 
 #include "base/result.hpp"
-#include "base/types.hpp"
+#include "emulator/devices/input/key_codes.hpp"
 
 #include <optional>
 #include <string>
@@ -11,28 +12,21 @@
 
 namespace emu::hostio {
 
-/// A key's number: the Linux input event code (linux/input-event-codes.h, KEY_*), which for the
-/// keys of the first PC keyboards is their scan code of set 1.
-using KeyCode = base::u16;
+using devices::KeyCode;
 
-inline constexpr KeyCode kKeyLeftShift = 42;
-inline constexpr KeyCode kKeyLeftCtrl = 29;
-inline constexpr KeyCode kKeyLeftAlt = 56;
+inline constexpr KeyCode kKeyLeftShift = devices::kKeyLeftShift;
+inline constexpr KeyCode kKeyLeftCtrl = 0x1d;
+inline constexpr KeyCode kKeyLeftAlt = 0x38;
 
+/// A name, or a set-1 scan code as in "0x3b".
 std::optional<KeyCode> find_key(std::string_view name);
 
-/// "ctrl-alt-delete": names, or set-1 scan codes as in "0x3b", joined with '-'.
+/// "ctrl-alt-delete". The error names the part that is no key.
 base::Result<std::vector<KeyCode>> parse_chord(std::string_view text);
 
-struct KeyStroke {
-    KeyCode key;
-    bool shift;
-};
+using KeyStroke = devices::TypedKey;
 
 /// The key that gives a character on a US keyboard; \n is Enter, \t Tab, \b Backspace, ESC Escape.
 std::optional<KeyStroke> us_key(char character);
-
-/// All names, sorted, for messages and tests.
-std::vector<std::string_view> key_names();
 
 } // namespace emu::hostio

@@ -101,8 +101,8 @@ void TerminalKeys::press(KeyStroke stroke, bool ctrl, bool alt)
             input_.key(key, true);
         }
     }
-    input_.key(stroke.key, true);
-    input_.key(stroke.key, false);
+    input_.key(stroke.code, true);
+    input_.key(stroke.code, false);
     for (const auto& [held, key] : modifiers) {
         if (held) {
             input_.key(key, false);

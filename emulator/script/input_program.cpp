@@ -61,8 +61,8 @@ base::Result<std::vector<InputAction>> type_program(const std::string& text, u64
         if (stroke->shift) {
             program.push_back(key_action(Kind::key_down, hostio::kKeyLeftShift, gap));
         }
-        program.push_back(key_action(Kind::key_down, stroke->key, stroke->shift ? 0 : gap));
-        program.push_back(key_action(Kind::key_up, stroke->key, kTapHold));
+        program.push_back(key_action(Kind::key_down, stroke->code, stroke->shift ? 0 : gap));
+        program.push_back(key_action(Kind::key_up, stroke->code, kTapHold));
         if (stroke->shift) {
             program.push_back(key_action(Kind::key_up, hostio::kKeyLeftShift, 0));
         }
