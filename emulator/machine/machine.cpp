@@ -41,6 +41,7 @@ Machine::Machine(MachineParts parts, MachineOptions options)
 
 RunOutcome Machine::run()
 {
+    thread_ = std::this_thread::get_id();
     rebase_pacing();
     while (!outcome_) {
         mailbox_.run_pending();
@@ -210,14 +211,24 @@ void Machine::rebase_pacing()
     pace_guest_ns_ = parts_.clock.now_ns();
 }
 
+/// Directly on the machine's own thread (a monitor's command), so that its answer comes after it.
+void Machine::between_slices(Mailbox::Task task)
+{
+    if (std::this_thread::get_id() == thread_) {
+        task();
+    } else {
+        mailbox_.post(std::move(task));
+    }
+}
+
 void Machine::quit()
 {
-    mailbox_.post([this] { finish({RunOutcome::Reason::quit, {}}); });
+    between_slices([this] { finish({RunOutcome::Reason::quit, {}}); });
 }
 
 void Machine::pause()
 {
-    mailbox_.post([this] {
+    between_slices([this] {
         if (state_ == RunState::running) {
             change_state(RunState::paused);
             emit(MachineEvent::stop, false);
@@ -227,7 +238,7 @@ void Machine::pause()
 
 void Machine::resume()
 {
-    mailbox_.post([this] {
+    between_slices([this] {
         if (state_ == RunState::paused || state_ == RunState::prelaunch) {
             change_state(RunState::running);
             emit(MachineEvent::resume, false);
@@ -238,7 +249,7 @@ void Machine::resume()
 /// Through the mailbox first, so that a pause and a reset from one thread keep their order.
 void Machine::post_own_input(u8 what)
 {
-    mailbox_.post([this, what] { door_.post(kSinkName, {&what, 1}); });
+    between_slices([this, what] { door_.post(kSinkName, {&what, 1}); });
 }
 
 void Machine::host_reset()

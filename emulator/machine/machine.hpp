@@ -17,6 +17,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <thread>
 #include <vector>
 
 namespace emu {
@@ -119,6 +120,7 @@ private:
     using TimePoint = Mailbox::TimePoint;
 
     void deliver(std::span<const u8> payload) override;
+    void between_slices(Mailbox::Task task);
     void post_own_input(u8 what);
     void border();
     void advance();
@@ -141,6 +143,7 @@ private:
     MachineOptions options_;
     InputDoor door_;
     Mailbox mailbox_;
+    std::thread::id thread_;
     RunState state_ = RunState::running;
     std::optional<RunOutcome> outcome_;
     bool reset_pending_ = false;
