@@ -33,18 +33,14 @@ struct Runtime {
                  u64& value);
     bool (*store)(ir::ExecState& state, u32 linear, unsigned size, bool user, u64 value);
 
-    /// The same from translated code, where devices and code pages are left to the interpreter.
-    /// The loaded value goes to state.scratch[0].
-    Outcome (*translated_load)(ir::ExecState& state, u32 linear, unsigned size, bool user,
-                               bool write_follows);
-    Outcome (*translated_store)(ir::ExecState& state, u32 linear, unsigned size, bool user,
-                                u64 value);
-
     /// False: a fault is recorded.
     bool (*check_segment)(ir::ExecState& state, unsigned segment, u32 offset, unsigned size,
                           bool write);
 
     std::span<const Helper> helpers;
+
+    /// The interpreter ignores the TLB: breakpoints or alignment are checked on every access.
+    bool every_access_slow = false;
 };
 
 } // namespace emu::codegen

@@ -221,7 +221,9 @@ Interpreter::Step Interpreter::memory(const Inst& inst)
 {
     const auto linear = static_cast<u32>(state_.slot[inst.a]);
     const ir::TlbEntry& entry = state_.tlb[user_ ? 1 : 0][ir::tlb_index(linear)];
-    const u32 last_page = (linear + inst.size - 1) & ~u32{0xfff};
+    // A page address never has low bits, so the tag of no entry matches 1.
+    const u32 last_page =
+        runtime_.every_access_slow ? 1 : (linear + inst.size - 1) & ~u32{0xfff};
     if (inst.op == Op::st) {
         const u64 from = value(inst.b, inst.imm);
         if (entry.write_tag == last_page) {

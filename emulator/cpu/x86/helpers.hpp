@@ -27,6 +27,9 @@ struct HelperInfo {
     u8 flags;
 };
 
+/// The system core's rows: segments, transfers, interrupts, control registers, ports.
+std::span<const HelperInfo> system_helpers();
+
 /// Indexed by the `imm` of a `call` op.
 std::span<const HelperInfo> helper_table();
 

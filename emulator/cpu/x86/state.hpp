@@ -110,6 +110,15 @@ enum ModeBits : u32 {
     kModeSmm = 1u << 11,
 };
 
+/// The part of one mode's TLB that only slow paths look at.
+struct TlbSide {
+    static constexpr unsigned kListed = 192;
+    std::array<u32, ir::kTlbSize> frame{};       // physical address >> 12
+    std::array<u64, ir::kTlbSize / 64> global{}; // bit: the page is global
+    std::array<u16, kListed> filled{};           // entries filled since the last full clear
+    u16 filled_count = 0;                        // kListed + 1: too many, clear all
+};
+
 struct State : ir::ExecState {
     // EFLAGS without the six arithmetic flags (they are in the flag record); bit 1 always set.
     u32 eflags = 2;
@@ -131,7 +140,8 @@ struct State : ir::ExecState {
     u32 sysenter_cs = 0;
     u32 sysenter_esp = 0;
     u32 sysenter_eip = 0;
-    std::array<u64, 32> misc_msrs{}; // MTRRs and others that are storage only; see msr.cpp
+    u64 tsc_offset = 0;              // what WRMSR to the TSC added to World::time_stamp
+    std::array<u64, 64> misc_msrs{}; // MTRRs and others that are storage only; see msr.cpp
 
     std::array<u64, 4> pdpte{}; // PAE page-directory pointers, loaded with CR3
 
@@ -154,6 +164,23 @@ struct State : ir::ExecState {
     bool halted = false;
     bool shutdown = false;   // triple fault
     bool debug_trap = false; // TF was set when the instruction began
+
+    // Where the current instruction ends: the front end stores it (ststate) before far_call,
+    // software_int, int1, int3 and into, whose return address it is.
+    u32 next_pc = 0;
+
+    // Set while an event is delivered that no instruction asked for: bit 0 of error codes (EXT).
+    bool delivering_external = false;
+
+    // DR6 bits B0-B3 of data and I/O breakpoints hit by the current instruction, BT and BS of the
+    // trap to be delivered after it. See debug.cpp.
+    u32 debug_hits = 0;
+    bool resume_loaded = false; // IRET or a task switch set RF: it covers the next instruction
+    bool stack_loaded = false;  // MOV SS, POP SS: no debug trap after this instruction
+
+    // What the TLB needs besides the entries that translated code reads; not guest-visible.
+    std::array<TlbSide, ir::kMmuModes> tlb_side{};
+    bool tlb_has_large_pages = false; // INVLPG must then drop everything
 
     u32 reg32(unsigned n) const { return static_cast<u32>(slot[n]); }
     void set_reg32(unsigned n, u32 value) { slot[n] = value; }
