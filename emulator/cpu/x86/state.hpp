@@ -179,7 +179,7 @@ struct State : ir::ExecState {
     // trap to be delivered after it. See debug.cpp.
     u32 debug_hits = 0;
     bool resume_loaded = false; // IRET or a task switch set RF: it covers the next instruction
-    bool stack_loaded = false;  // MOV SS, POP SS: no debug trap after this instruction
+    bool stack_loaded = false;  // interrupt_shadow is of MOV SS, POP SS: no debug traps either
 
     // What the TLB needs besides the entries that translated code reads; not guest-visible.
     std::array<TlbSide, ir::kMmuModes> tlb_side{};
