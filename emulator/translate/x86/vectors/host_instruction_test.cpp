@@ -1,8 +1,7 @@
 // 32-bit, 16-bit and 8-bit register instructions against the host's processor, in both tiers.
 #include "emulator/translate/x86/vectors/host_instruction.hpp"
 
-#include "emulator/accel/x86_engine.hpp"
-#include "emulator/cpu/x86/model.hpp"
+#include "emulator/translate/x86/vectors/guest.hpp"
 
 #include <catch2/catch.hpp>
 #include <fmt/format.h>
@@ -144,56 +143,21 @@ std::vector<Form> other_forms()
     return forms;
 }
 
-/// Our processor in flat 32-bit protected mode.
-class Guest {
-public:
-    explicit Guest(accel::Tier tier)
-        : engine_{{.model = "pentium3", .tier = tier, .code_cache_bytes = 1u << 20}, memory_}
-    {
-        memory_.map_ram(0, ram_.size(), ram_, 0, AddressSpace::Access::read_write);
-        State& s = engine_.state();
-        s.model = find_model("pentium3");
-        s.cr0 |= kCr0Pe;
-        for (Segment& segment : s.seg) {
-            segment = {.selector = 8,
-                       .base = 0,
-                       .limit = 0xffff'ffff,
-                       .type = 0x13,
-                       .dpl = 0,
-                       .present = true,
-                       .big = true,
-                       .avl = false,
-                       .valid = true};
-        }
-        s.seg[kCs].type = 0x1b;
-        update_mode(s);
+void run_in_guest(Guest& guest, std::span<const u8> bytes, HostRegisters& registers)
+{
+    static constexpr std::array<unsigned, 6> kOrder{kEax, kEcx, kEdx, kEbx, kEsi, kEdi};
+    State& s = guest.state();
+    for (unsigned n = 0; n < kOrder.size(); ++n) {
+        s.set_reg32(kOrder[n], registers.gpr[n]);
     }
-
-    void run(std::span<const u8> bytes, HostRegisters& registers)
-    {
-        State& s = engine_.state();
-        memory_.write(0x1000, bytes);
-        static constexpr std::array<unsigned, 6> kOrder{kEax, kEcx, kEdx, kEbx, kEsi, kEdi};
-        for (unsigned n = 0; n < kOrder.size(); ++n) {
-            s.set_reg32(kOrder[n], registers.gpr[n]);
-        }
-        s.set_arithmetic_flags(registers.flags);
-        s.pc = 0x1000;
-        s.until = s.retired() + 1;
-        s.budget = 1;
-        engine_.run_some();
-        REQUIRE(s.pc == 0x1000 + bytes.size());
-        for (unsigned n = 0; n < kOrder.size(); ++n) {
-            registers.gpr[n] = s.reg32(kOrder[n]);
-        }
-        registers.flags = s.full_eflags() & kAll;
+    s.set_arithmetic_flags(registers.flags);
+    guest.step(bytes);
+    REQUIRE(s.pc == Guest::kCode + bytes.size());
+    for (unsigned n = 0; n < kOrder.size(); ++n) {
+        registers.gpr[n] = s.reg32(kOrder[n]);
     }
-
-private:
-    AddressSpace memory_;
-    RamBlock ram_{"ram", 1u << 20};
-    accel::X86Engine engine_;
-};
+    registers.flags = s.full_eflags() & kAll;
+}
 
 /// A register number that the host stub keeps: not ESP or EBP in wide operands, any in bytes.
 u8 pick_register(Values& values, bool bytes)
@@ -250,7 +214,7 @@ void compare_with_host(accel::Tier tier, const std::vector<Form>& forms, unsigne
             const HostRegisters before = want;
             HostRegisters got = want;
             host.run(bytes, want);
-            guest.run(bytes, got);
+            run_in_guest(guest, bytes, got);
             const u32 defined = kAll & ~form.undefined;
             if (want.gpr == got.gpr && (want.flags & defined) == (got.flags & defined)) {
                 continue;
