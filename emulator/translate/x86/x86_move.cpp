@@ -214,7 +214,7 @@ Flow mov_rm_sreg(Emitter& e)
     if (e.insn.reg >= kSegments) {
         return e.undefined();
     }
-    const Slot selector = e.call_constants(helper<"get_selector">(), e.insn.reg);
+    const Slot selector = e.selector(e.insn.reg);
     e.set_rm(e.insn.is_memory() ? 2 : e.operand_size(), selector);
     return Flow::next;
 }
