@@ -343,6 +343,14 @@ public:
                store(state_, state_.segment_base[kSs] + offset, size_, state_.cpl == 3, value);
     }
 
+    /// ENTER also faults where a push below the new frame would (SDM vol. 2, ENTER).
+    bool check_writable(u32 offset)
+    {
+        offset &= mask_;
+        return check_segment(state_, kSs, offset, size_, true) &&
+               check_store(state_, state_.segment_base[kSs] + offset, size_, state_.cpl == 3);
+    }
+
     bool read(u32 offset, u64& value)
     {
         offset &= mask_;
@@ -365,7 +373,8 @@ u32 enter(State& state, u32 bytes, u32 level, u32 size)
     if (!frame.push(state.reg32(kEbp))) {
         return 0;
     }
-    const u32 frame_pointer = frame.top();
+    // On a 16-bit stack the upper half of the frame pointer is that of ESP.
+    const u32 frame_pointer = (state.reg32(kEsp) & ~frame.mask()) | (frame.top() & frame.mask());
     for (u32 i = 1; i < level; ++i) {
         u64 outer = 0;
         if (!frame.read(state.reg32(kEbp) - i * size, outer) || !frame.push(outer)) {
@@ -376,8 +385,11 @@ u32 enter(State& state, u32 bytes, u32 level, u32 size)
         return 0;
     }
     const u32 pointer = frame.top() - bytes;
+    if (!frame.check_writable(pointer)) {
+        return 0;
+    }
     if (size == 4) {
-        state.set_reg32(kEbp, frame_pointer & frame.mask());
+        state.set_reg32(kEbp, frame_pointer);
     } else {
         set_low16(state, kEbp, frame_pointer);
     }

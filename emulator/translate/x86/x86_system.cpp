@@ -97,29 +97,24 @@ Flow hlt(Emitter& e)
     return e.leave_to_next();
 }
 
-// 63 /r, protected mode only. Memory is written, and need be writable, only if RPL is raised.
+// 63 /r, protected mode only.
 Flow arpl(Emitter& e)
 {
     if (!e.has_mode(kModeProtected)) {
         return e.undefined();
     }
-    const Slot offset = e.insn.is_memory() ? e.effective_address() : kNone;
-    Slot destination = e.insn.rm;
-    if (e.insn.is_memory()) {
-        const Slot at = e.linear(e.insn.segment, offset, 2, Intent::read);
-        destination = e.load(2, at);
-    }
-    const Slot value = e.zero_extended(2, destination);
     const Slot source = e.zero_extended(2, e.insn.reg);
-    const Slot result = e.call(helper<"arpl">(), value, source);
-    if (!e.insn.is_memory()) {
-        e.set_reg(2, e.insn.rm, result);
+    if (e.insn.is_memory()) {
+        const Slot offset = e.effective_address();
+        const Slot segment = e.constant(e.insn.segment);
+        e.call(helper<"arpl_memory">(), offset, segment, source);
         return Flow::next;
     }
-    e.ir.emit({.op = Op::exitcc, .aux = static_cast<u8>(Cond::ne), .imm = e.next});
-    const Slot at = e.linear(e.insn.segment, offset, 2, Intent::write);
-    e.store(2, at, result);
-    return e.jump_to(e.next);
+    const Rm operand = e.modify_rm(2);
+    const Slot value = e.zero_extended(2, operand.value);
+    const Slot result = e.call(helper<"arpl">(), value, source);
+    e.write_back(2, operand, result);
+    return Flow::next;
 }
 
 // 0F 00 /0, /1.
