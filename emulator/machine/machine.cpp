@@ -426,8 +426,9 @@ base::Result<Sha256> Machine::state_hash()
     }
     const auto disks = parts_.disks ? parts_.disks() : std::vector<MachineParts::NamedDisk>{};
     for (const MachineParts::NamedDisk& disk : disks) {
-        if (disk.disk == nullptr) {
-            continue;
+        hash.section(disk.name);
+        if (disk.disk == nullptr || disk.disk->read_only()) {
+            continue; // what nobody can write is part of the machine's description
         }
         if (auto hashed = hash.disk(disk.name, *disk.disk); !hashed) {
             return std::move(hashed).error();
