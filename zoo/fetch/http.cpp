@@ -92,8 +92,9 @@ private:
         if (resumed_from_ == 0) {
             return;
         }
-        curl_easy_setopt(curl_.get(), CURLOPT_RESUME_FROM_LARGE,
-                         static_cast<curl_off_t>(resumed_from_));
+        // Not CURLOPT_RESUME_FROM, which takes a whole answer for an error.
+        const std::string range = std::to_string(resumed_from_) + "-";
+        curl_easy_setopt(curl_.get(), CURLOPT_RANGE, range.c_str());
         const Origin origin = load_origin(file_);
         if (origin.url == request_.url && !origin.validator.empty()) {
             headers_ = curl_slist_append(headers_, ("If-Range: " + origin.validator).c_str());
