@@ -113,8 +113,10 @@ struct CheckReport {
     u64 image_end_offset = 0; // bytes
     u64 total_clusters = 0, allocated_clusters = 0, fragmented_clusters = 0,
         compressed_clusters = 0;
-    std::vector<std::string> problems; // one line each
 };
+
+/// Is told each problem as it is found, in one line.
+using ProblemSink = std::function<void(const std::string& problem)>;
 
 class Image {
 public:
@@ -156,9 +158,10 @@ public:
     virtual ImageInfo info() = 0;
 
     /// Errors: `unsupported` where the format has nothing to check.
-    virtual Result<CheckReport> check(Repair repair)
+    virtual Result<CheckReport> check(Repair repair, const ProblemSink& problem)
     {
         (void)repair;
+        (void)problem;
         return base::fail(base::Errc::unsupported, "This image format does not support checks");
     }
 };
@@ -166,13 +169,18 @@ public:
 /// How sure a format is that a file is its own. Raw always says `possible`.
 enum class Probe : u8 { no, possible, certain };
 
-/// For create: option names and values as the user typed them, already known to the format.
+/// For create: option names and values. "Completed" ones (ops/create.hpp) are checked against the
+/// format's table, in its order, with its defaults, sizes as plain numbers.
 using CreateSettings = std::vector<std::pair<std::string, std::string>>;
 
 struct CreateOption {
+    enum class Type : u8 { text, size, number, boolean };
+
     std::string_view name; // "cluster_size"
-    std::string_view type; // as `-o help` prints it: "<size>"
+    Type type;
     std::string_view help;
+    std::string_view preset = {}; // the default; empty: not set
+    bool of_file = false;         // the host file's rather than the format's
 };
 
 /// Why an image is opened: a check may look at images that nothing else may.
@@ -185,7 +193,10 @@ struct FormatDriver {
     Probe (*probe)(std::span<const u8> start);
     Result<std::unique_ptr<Image>> (*open)(std::unique_ptr<ByteSource> file, OpenFor purpose);
 
-    std::span<const CreateOption> create_options;
+    /// Makes an empty image in an empty file from completed settings.
+    Status (*create)(ByteSource& file, const CreateSettings& settings);
+    std::span<const CreateOption> create_options; // in the order `create` prints them
+    bool has_backing;                             // images may have backing files
 };
 
 } // namespace img

@@ -28,7 +28,8 @@ struct OpenOptions {
     std::string format; // "raw", "qcow2"; empty: probed
     bool read_only = true;
     BackingPolicy backing = {};
-    bool share = false; // take no lock (`-U`)
+    bool share = false;  // take no lock (`-U`)
+    bool unsafe = false; // flush() does not wait for the disk (cache mode "unsafe")
 };
 
 /// Opens an image with its backing files. A raw image that was probed and is writable refuses
@@ -37,6 +38,9 @@ base::Result<std::unique_ptr<Disk>> open_disk(const OpenOptions& options);
 
 /// The same, with all that commands want to know of the images in the chain.
 base::Result<std::unique_ptr<ChainDisk>> open_chain(const OpenOptions& options);
+
+/// Opens one image without its backing files.
+base::Result<Layer> open_layer(const OpenOptions& options, OpenFor purpose);
 
 /// Where the name of a backing file in the image at `path` leads: relative names are taken from the
 /// image's folder. Error: `unsupported` for names with a protocol.

@@ -26,7 +26,7 @@ struct Block {
     u32 context = 0;
     u32 byte_length = 0;
     u32 instructions = 0;
-    u32 executions = 0; // in tier 0
+    u32 executions = 0;  // in tier 0
     bool single = false; // holds one instruction because it was asked to
     bool dead = false;
     ir::Block ir; // emptied once code exists

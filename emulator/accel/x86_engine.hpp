@@ -69,9 +69,9 @@ private:
     class Fetcher;
 
     struct Place {
-        const u8* host;  // of the byte at state.pc; null when it is not in RAM or ROM
+        const u8* host; // of the byte at state.pc; null when it is not in RAM or ROM
         RamBlock* block;
-        u64 offset;      // in the block
+        u64 offset; // in the block
     };
     bool locate(u32 linear, Place& place);
     Block* find_or_translate(bool single);

@@ -32,7 +32,7 @@ public:
     virtual void raise_smi() = 0;
 
     // For monitors and debuggers; none of these changes guest state.
-    virtual std::string registers_text() = 0; // `info registers`
+    virtual std::string registers_text() = 0;  // `info registers`
     virtual std::string translator_text() = 0; // `info jit`
     virtual std::optional<u64> virtual_to_physical(u64 address) = 0;
     virtual u64 program_counter() = 0; // linear address

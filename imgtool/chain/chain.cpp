@@ -34,29 +34,18 @@ Status ChainDisk::check_range(u64 offset, u64 length) const
 
 Result<ChainDisk::Found> ChainDisk::find(u64 offset, u64 limit, MapDetail detail)
 {
-    return find_below(0, offset, limit, detail);
-}
-
-Result<ChainDisk::Found> ChainDisk::find_below(std::size_t depth, u64 offset, u64 limit,
-                                               MapDetail detail)
-{
-    for (; depth < layers_.size(); ++depth) {
-        Image& image = *layers_[depth].image;
-        if (offset >= image.size()) {
-            // A backing file shorter than its overlay reads as zero from its end on.
-            return Found{Extent{.kind = Extent::Kind::zero, .length = limit}, depth};
-        }
-        auto extent =
-            image.map(GuestOffset{offset}, std::min(limit, image.size() - offset), detail);
+    for (std::size_t depth = 0;; ++depth) {
+        auto extent = layers_[depth].image->map(GuestOffset{offset}, limit, detail);
         if (!extent) {
             return std::move(extent).error();
         }
-        if (extent.value().kind != Extent::Kind::backing) {
+        // A backing file shorter than its overlay reads as zero from its end on.
+        const u64 below = depth + 1 < layers_.size() ? layers_[depth + 1].image->size() : 0;
+        if (extent.value().kind != Extent::Kind::backing || offset >= below) {
             return Found{extent.value(), depth};
         }
-        limit = extent.value().length;
+        limit = std::min(extent.value().length, below - offset);
     }
-    return Found{Extent{.kind = Extent::Kind::backing, .length = limit}, depth - 1};
 }
 
 Status ChainDisk::read(u64 offset, std::span<u8> into)

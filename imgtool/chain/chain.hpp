@@ -37,14 +37,13 @@ public:
 
     /// What holds bytes of the disk, all layers considered.
     struct Found {
-        Extent extent;     // never of kind `backing`, but for bytes that no layer has
-        std::size_t depth; // the layer that has it
+        Extent extent;     // of kind `backing` only for bytes that no layer has: they are zero
+        std::size_t depth; // the layer that says so
     };
     Result<Found> find(u64 offset, u64 limit, MapDetail detail);
 
 private:
     Status check_range(u64 offset, u64 length) const;
-    Result<Found> find_below(std::size_t depth, u64 offset, u64 limit, MapDetail detail);
     Status read_extent(const Found& found, u64 offset, std::span<u8> into);
     Status read_packed(const Found& found, u64 offset, std::span<u8> into);
     Status write_fresh(const Placement& placement, std::span<const u8> from);

@@ -12,25 +12,6 @@ namespace {
 using base::Errc;
 using base::fail;
 
-Status allocate(FileSource& file, u64 from, u64 to, bool write_zeroes)
-{
-    if (from >= to) {
-        return base::ok();
-    }
-    if (!write_zeroes) {
-        return file.reserve(FileOffset{from}, to - from);
-    }
-    const std::vector<u8> zeroes(u64{1} << 20);
-    while (from < to) {
-        const u64 n = std::min<u64>(to - from, zeroes.size());
-        if (auto done = file.write(FileOffset{from}, std::span{zeroes}.first(n)); !done) {
-            return done;
-        }
-        from += n;
-    }
-    return base::ok();
-}
-
 /// The size of a backing file, which is opened to see that it is there and good.
 Result<u64> backing_size(const std::string& path, const Qcow2CreateOptions& options)
 {
@@ -55,15 +36,14 @@ Status create_raw(const std::string& path, const RawCreateOptions& options)
     if (!file) {
         return std::move(file).error();
     }
-    using enum RawCreateOptions::Preallocation;
-    if (options.preallocation == off) {
-        return file.value()->resize(options.size);
-    }
-    if (auto done = allocate(*file.value(), 0, options.size, options.preallocation == full);
-        !done) {
+    using Preallocation = RawCreateOptions::Preallocation;
+    const Preallocate how = options.preallocation == Preallocation::full     ? Preallocate::write
+                            : options.preallocation == Preallocation::falloc ? Preallocate::reserve
+                                                                             : Preallocate::none;
+    if (auto done = preallocate(*file.value(), FileOffset{0}, options.size, how); !done) {
         return done;
     }
-    return options.size == 0 ? base::ok() : file.value()->flush();
+    return file.value()->resize(options.size);
 }
 
 Status create_qcow2(const std::string& path, const Qcow2CreateOptions& options)
@@ -75,12 +55,6 @@ Status create_qcow2(const std::string& path, const Qcow2CreateOptions& options)
             return std::move(found).error();
         }
         size = found.value();
-    }
-    using Preallocation = Qcow2CreateOptions::Preallocation;
-    if (options.preallocation != Preallocation::off && !options.backing_file.empty()) {
-        return fail(Errc::invalid_argument,
-                    "Backing file and preallocation can only be used at the same time if "
-                    "extended_l2 is enabled");
     }
     auto file = FileSource::create(path);
     if (!file) {
@@ -97,19 +71,7 @@ Status create_qcow2(const std::string& path, const Qcow2CreateOptions& options)
         .backing_format = options.backing_format,
         .preallocation = static_cast<qcow2::CreateParameters::Preallocation>(options.preallocation),
     };
-    if (auto made = qcow2::create(*file.value(), parameters); !made) {
-        return made;
-    }
-    if (options.preallocation == Preallocation::falloc ||
-        options.preallocation == Preallocation::full) {
-        const u64 end = file.value()->size();
-        if (auto done = allocate(*file.value(), end - std::min(end, size), end,
-                                 options.preallocation == Preallocation::full);
-            !done) {
-            return done;
-        }
-    }
-    return base::ok();
+    return qcow2::create(*file.value(), parameters);
 }
 
 } // namespace img

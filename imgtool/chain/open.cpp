@@ -8,6 +8,8 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
+#include <cstring>
 #include <sys/stat.h>
 
 namespace img {
@@ -32,34 +34,6 @@ Result<const FormatDriver*> choose_format(ByteSource& file, const std::string& a
         return std::move(read).error();
     }
     return &probe_format(start);
-}
-
-struct LayerOptions {
-    std::string path;
-    std::string format;
-    FileSource::Access access;
-    Locking locking;
-    OpenFor purpose;
-};
-
-Result<Layer> open_layer(const LayerOptions& options)
-{
-    auto file = FileSource::open(options.path, options.access, options.locking);
-    if (!file) {
-        return std::move(file).error();
-    }
-    auto format = choose_format(*file.value(), options.format);
-    if (!format) {
-        return std::move(format).error();
-    }
-    auto image = format.value()->open(std::move(file).value(), options.purpose);
-    if (!image) {
-        return std::move(image).error();
-    }
-    return Layer{.image = std::move(image).value(),
-                 .path = options.path,
-                 .format = std::string{format.value()->name},
-                 .probed = options.format.empty()};
 }
 
 /// What tells one host file from another, whatever it is called.
@@ -95,6 +69,30 @@ Status check_gate(const BackingPolicy& policy, const Layer& above, const std::st
 
 } // namespace
 
+Result<Layer> open_layer(const OpenOptions& options, OpenFor purpose)
+{
+    auto file = FileSource::open(options.path,
+                                 options.read_only ? FileSource::Access::read_only
+                                                   : FileSource::Access::read_write,
+                                 options.share ? Locking::off : Locking::on);
+    if (!file) {
+        return std::move(file).error();
+    }
+    file.value()->set_unsafe(options.unsafe);
+    auto format = choose_format(*file.value(), options.format);
+    if (!format) {
+        return std::move(format).error();
+    }
+    auto image = format.value()->open(std::move(file).value(), purpose);
+    if (!image) {
+        return std::move(image).error();
+    }
+    return Layer{.image = std::move(image).value(),
+                 .path = options.path,
+                 .format = std::string{format.value()->name},
+                 .probed = options.format.empty()};
+}
+
 Result<std::string> resolve_backing(const std::string& path, const std::string& name)
 {
     // As QEMU takes it: a colon before the first slash ends a protocol's name.
@@ -116,16 +114,12 @@ Result<std::unique_ptr<ChainDisk>> open_chain(const OpenOptions& options)
 {
     std::vector<Layer> layers;
     std::vector<FileId> seen;
-    LayerOptions next{.path = options.path,
-                      .format = options.format,
-                      .access = options.read_only ? FileSource::Access::read_only
-                                                  : FileSource::Access::read_write,
-                      .locking = options.share ? Locking::off : Locking::on,
-                      .purpose = OpenFor::use};
+    OpenOptions next = options;
     while (true) {
         auto id = identify(next.path);
         if (!id) {
-            return std::move(id).error();
+            return layers.empty() ? std::move(id).error()
+                                  : std::move(id).error().in("Could not open backing file");
         }
         if (std::ranges::find(seen, id.value()) != seen.end()) {
             return fail(Errc::corrupt,
@@ -136,9 +130,10 @@ Result<std::unique_ptr<ChainDisk>> open_chain(const OpenOptions& options)
                         fmt::format("more than {} images in the backing chain", kMaxDepth));
         }
         seen.push_back(id.value());
-        auto layer = open_layer(next);
+        auto layer = open_layer(next, OpenFor::use);
         if (!layer) {
-            return std::move(layer).error();
+            return layers.empty() ? std::move(layer).error()
+                                  : std::move(layer).error().in("Could not open backing file");
         }
         // What the caller named is trusted to be what it is; only what images name is not.
         const bool is_top = layers.empty();
@@ -156,11 +151,9 @@ Result<std::unique_ptr<ChainDisk>> open_chain(const OpenOptions& options)
         if (auto allowed = check_gate(policy, layers.back(), path.value()); !allowed) {
             return std::move(allowed).error();
         }
-        next = {.path = path.value(),
-                .format = info.backing_format,
-                .access = FileSource::Access::read_only,
-                .locking = next.locking,
-                .purpose = OpenFor::use};
+        next.path = path.value();
+        next.format = info.backing_format;
+        next.read_only = true;
     }
     return std::make_unique<ChainDisk>(std::move(layers), options.read_only);
 }

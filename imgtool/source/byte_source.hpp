@@ -37,6 +37,8 @@ public:
     /// Makes a range read as zero, with holes where the host can. May grow the file.
     virtual Status zero(FileOffset at, u64 length) = 0;
     virtual Status resize(u64 size) = 0;
+    /// Takes host storage for a range, which reads as zero where nothing was written.
+    virtual Status reserve(FileOffset at, u64 length) = 0;
     /// Everything written so far is on stable storage.
     virtual Status flush() = 0;
 
@@ -53,5 +55,9 @@ public:
 
 /// Like read(), but what lies past the end of the file reads as zero.
 Status read_padded(ByteSource& file, FileOffset at, std::span<u8> into);
+
+/// How storage is taken ahead: not at all, by asking the host for it, or by writing zeroes.
+enum class Preallocate : u8 { none, reserve, write };
+Status preallocate(ByteSource& file, FileOffset at, u64 length, Preallocate how);
 
 } // namespace img

@@ -43,7 +43,7 @@ Result<u64> openable_size(int fd, bool& device)
         return bytes;
     }
     if (!S_ISREG(st.st_mode)) {
-        return fail(Errc::io, S_ISDIR(st.st_mode) ? "Is a directory" : "not a regular file");
+        return fail(Errc::io, "not a regular file");
     }
     return static_cast<u64>(st.st_size);
 }
@@ -72,7 +72,8 @@ Result<std::unique_ptr<FileSource>> FileSource::open(const std::string& path, Ac
     auto size = openable_size(fd, device);
     if (!size) {
         ::close(fd);
-        return std::move(size).error().in(fmt::format("Could not open '{}'", path));
+        return fail(Errc::io,
+                    fmt::format("'file' driver requires '{}' to be a regular file", path));
     }
     std::unique_ptr<FileSource> file{new FileSource{fd, path, access, size.value(), device}};
     if (auto locked = lock_image(fd, path, writable, locking); !locked) {

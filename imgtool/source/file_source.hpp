@@ -31,12 +31,10 @@ public:
     Status write(FileOffset at, std::span<const u8> from) override;
     Status zero(FileOffset at, u64 length) override;
     Status resize(u64 size) override;
+    Status reserve(FileOffset at, u64 length) override;
     Status flush() override;
     Result<Run> run_at(FileOffset at) override;
     u64 allocated() const override;
-
-    /// Reserves host storage for a range; for `preallocation=falloc`.
-    Status reserve(FileOffset at, u64 length);
 
     /// The open file; for copy_file_range and the like.
     int descriptor() const { return fd_; }

@@ -52,6 +52,7 @@ public:
         std::fill_n(bytes_->begin() + static_cast<std::ptrdiff_t>(at.bytes), length, u8{0});
         return base::ok();
     }
+    Status reserve(FileOffset at, u64 length) override { return grow_to(at.bytes, length); }
     Status resize(u64 size) override
     {
         if (size > limit_) {

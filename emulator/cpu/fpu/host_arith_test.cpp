@@ -68,7 +68,7 @@ public:
     void check_all(unsigned random_pairs)
     {
         const std::vector<F80> corners = sample::corner_values();
-        for (u16 masks : kMaskSets) {
+        for (u16 masks : {kAllMasked, u16{0}}) {
             for (u16 control : sample::control_words(masks)) {
                 for (F80 a : corners) {
                     for (F80 b : corners) {

@@ -100,7 +100,7 @@ void check(std::initializer_list<u8> bytes, const Model& model, u16 ignored = 0)
     const host::Instruction instruction{bytes};
     sample::Random random{bytes.begin()[0] * u64{256} + bytes.begin()[1]};
     unsigned differences = 0;
-    for (unsigned i = 0; i < 20000; ++i) {
+    for (unsigned i = 0; i < 8000; ++i) {
         const host::RegisterFile before = random_registers(random);
         const Memory memory = random_memory(random);
         Memory host_memory = memory;

@@ -251,6 +251,7 @@ u32 helper_sti(State& state, u32, u32, u32)
     if (may_change_if(state)) {
         if ((state.eflags & kIf) == 0) {
             state.interrupt_shadow = true;
+            state.stack_loaded = false;
             state.eflags |= kIf;
         }
         state.attention |= 1;

@@ -72,12 +72,12 @@ bool after_instruction(State& state, bool trap_flag_before)
         state.eflags &= ~kRf;
     }
     state.resume_loaded = false;
-    if (trap_flag_before && !state.stack_loaded) {
+    const bool stack_loaded = state.stack_loaded && state.interrupt_shadow;
+    state.stack_loaded = false;
+    if (trap_flag_before && !stack_loaded) {
         state.debug_hits |= kSingleStepBit;
     }
-    const bool due = state.debug_hits != 0 && !state.stack_loaded;
-    state.stack_loaded = false;
-    return due;
+    return state.debug_hits != 0 && !stack_loaded;
 }
 
 void deliver_debug_trap(State& state)

@@ -11,8 +11,8 @@ namespace {
 std::vector<HelperInfo> join()
 {
     std::vector<HelperInfo> all;
-    for (const auto part :
-         {arith_helpers(), string_helpers(), fpu_helpers(), system_helpers()}) {
+    for (const auto part : {arith_helpers(), string_helpers(), fpu_helpers(), fpu_memory_helpers(),
+                            mmx_helpers(), system_helpers()}) {
         all.insert(all.end(), part.begin(), part.end());
     }
     return all;

@@ -410,6 +410,7 @@ bool deliver_event(State& state, const Event& event)
 void deliver_fault(State& state)
 {
     state.interrupt_shadow = false;
+    state.debug_hits &= ~u32{0xf}; // the instruction will run again
     Event event = take_fault(state);
     for (;;) {
         state.delivering_external = true;

@@ -38,8 +38,8 @@ struct Model {
     u8 family;
     u8 model;
     u8 stepping;
-    u32 max_leaf; // highest basic CPUID leaf
-    u32 features; // Feature bits: CPUID leaf 1 EDX
+    u32 max_leaf;                  // highest basic CPUID leaf
+    u32 features;                  // Feature bits: CPUID leaf 1 EDX
     std::array<u32, 4> cache_leaf; // CPUID leaf 2: eax ebx ecx edx; zeros if max_leaf < 2
 
     bool has(u32 feature_bits) const { return (features & feature_bits) == feature_bits; }

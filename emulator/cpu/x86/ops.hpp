@@ -8,6 +8,7 @@ namespace emu::x86 {
 std::span<const HelperInfo> arith_helpers();
 std::span<const HelperInfo> string_helpers();
 std::span<const HelperInfo> fpu_helpers();
-std::span<const HelperInfo> system_helpers();
+std::span<const HelperInfo> fpu_memory_helpers();
+std::span<const HelperInfo> mmx_helpers();
 
 } // namespace emu::x86

@@ -121,8 +121,7 @@ u32 idiv32(State& state, u32 divisor_bits, u32, u32)
 void set_carry_and_overflow(State& state, u32 carry, u32 overflow)
 {
     const u32 others = current_flags(state) & ~(ir::kCf | ir::kOf);
-    state.set_arithmetic_flags(others | (carry != 0 ? ir::kCf : 0) |
-                               (overflow != 0 ? ir::kOf : 0));
+    state.set_arithmetic_flags(others | (carry != 0 ? ir::kCf : 0) | (overflow != 0 ? ir::kOf : 0));
 }
 
 /// `size` bytes and the carry above them rotate together. A whole turn leaves the flags alone, as
@@ -195,8 +194,8 @@ u32 shrd(State& state, u32 value, u32 fill, u32 count_and_size)
     if (count == 0) {
         return value;
     }
-    const u64 both = size == 4 ? u64{fill} << 32 | value
-                               : u64{value} << 32 | u64{fill} << 16 | value;
+    const u64 both =
+        size == 4 ? u64{fill} << 32 | value : u64{value} << 32 | u64{fill} << 16 | value;
     const u32 mask = size == 4 ? 0xffff'ffff : 0xffff;
     const u32 result = static_cast<u32>(both >> count) & mask;
     record_shift(state, ir::FlagKind::shr, size, result,
@@ -331,8 +330,7 @@ class Frame {
 public:
     Frame(State& state, unsigned size)
         : state_{state}, size_{size}, mask_{state.seg[kSs].big ? 0xffff'ffffu : 0xffffu}
-    {
-    }
+    {}
 
     u32 top() const { return state_.reg32(kEsp) + moved_; }
     u32 mask() const { return mask_; }
@@ -343,6 +341,14 @@ public:
         const u32 offset = top() & mask_;
         return check_segment(state_, kSs, offset, size_, true) &&
                store(state_, state_.segment_base[kSs] + offset, size_, state_.cpl == 3, value);
+    }
+
+    /// ENTER also faults where a push below the new frame would (SDM vol. 2, ENTER).
+    bool check_writable(u32 offset)
+    {
+        offset &= mask_;
+        return check_segment(state_, kSs, offset, size_, true) &&
+               check_store(state_, state_.segment_base[kSs] + offset, size_, state_.cpl == 3);
     }
 
     bool read(u32 offset, u64& value)
@@ -367,7 +373,8 @@ u32 enter(State& state, u32 bytes, u32 level, u32 size)
     if (!frame.push(state.reg32(kEbp))) {
         return 0;
     }
-    const u32 frame_pointer = frame.top();
+    // On a 16-bit stack the upper half of the frame pointer is that of ESP.
+    const u32 frame_pointer = (state.reg32(kEsp) & ~frame.mask()) | (frame.top() & frame.mask());
     for (u32 i = 1; i < level; ++i) {
         u64 outer = 0;
         if (!frame.read(state.reg32(kEbp) - i * size, outer) || !frame.push(outer)) {
@@ -378,8 +385,11 @@ u32 enter(State& state, u32 bytes, u32 level, u32 size)
         return 0;
     }
     const u32 pointer = frame.top() - bytes;
+    if (!frame.check_writable(pointer)) {
+        return 0;
+    }
     if (size == 4) {
-        state.set_reg32(kEbp, frame_pointer & frame.mask());
+        state.set_reg32(kEbp, frame_pointer);
     } else {
         set_low16(state, kEbp, frame_pointer);
     }

@@ -35,11 +35,11 @@ class StringOp {
 public:
     StringOp(State& the_state, u32 packed_args)
         : state{the_state}, args{unpack_string_args(packed_args)}, size{args.size},
-          mask_{args.address32 ? 0xffff'ffffu : 0xffffu},
-          step_{(the_state.eflags & kDf) != 0 ? 0u - args.size : u32{args.size}},
+          mask_{args.address32 ? 0xffff'ffffu : 0xffffu}, step_{(the_state.eflags & kDf) != 0
+                                                                    ? 0u - args.size
+                                                                    : u32{args.size}},
           user_{the_state.cpl == 3}, direct_{!needs_single_step(the_state)}
-    {
-    }
+    {}
 
     State& state;
     const StringArgs args;
@@ -62,8 +62,7 @@ public:
     }
     bool store_at(Seg segment, unsigned reg, u64 value)
     {
-        return can_store_at(segment, reg) &&
-               store(state, linear(segment, reg), size, user_, value);
+        return can_store_at(segment, reg) && store(state, linear(segment, reg), size, user_, value);
     }
     /// For what must not be read from a device unless it can be stored.
     bool can_store_at(Seg segment, unsigned reg)
@@ -84,9 +83,9 @@ public:
             return {};
         }
         const u64 offset = index(reg);
-        const u64 end = std::min(write ? state.segment_write_end[segment]
-                                       : state.segment_read_end[segment],
-                                 u64{mask_} + 1);
+        const u64 end =
+            std::min(write ? state.segment_write_end[segment] : state.segment_read_end[segment],
+                     u64{mask_} + 1);
         if (offset + size > end) {
             return {};
         }
@@ -138,10 +137,7 @@ public:
     }
 
 private:
-    u32 linear(Seg segment, unsigned reg) const
-    {
-        return state.segment_base[segment] + index(reg);
-    }
+    u32 linear(Seg segment, unsigned reg) const { return state.segment_base[segment] + index(reg); }
 
     u32 mask_;
     u32 step_; // modulo 2^32
@@ -288,7 +284,8 @@ u32 rep_cmps(State& state, u32 packed, u32 next_pc, u32)
         u32 count = 0;
         while (count < right.count) {
             const std::ptrdiff_t at = op.stride() * static_cast<std::ptrdiff_t>(count);
-            last = {read_element(left.first + at, op.size), read_element(right.first + at, op.size)};
+            last = {read_element(left.first + at, op.size),
+                    read_element(right.first + at, op.size)};
             ++count;
             if (last.is_last(op.args)) {
                 break;
@@ -317,8 +314,8 @@ u32 rep_scas(State& state, u32 packed, u32 next_pc, u32)
         const Run run = op.run_at(kEs, kEdi, false, wanted);
         u32 count = 0;
         while (count < run.count) {
-            last.right = read_element(
-                run.first + op.stride() * static_cast<std::ptrdiff_t>(count), op.size);
+            last.right =
+                read_element(run.first + op.stride() * static_cast<std::ptrdiff_t>(count), op.size);
             ++count;
             if (last.is_last(op.args)) {
                 break;

@@ -4,6 +4,7 @@
 // ch. 2 (control registers), ch. 3 (segments), ch. 17 (debug registers).
 #pragma once
 
+#include "emulator/cpu/fpu/x87_state.hpp"
 #include "emulator/ir/exec_state.hpp"
 #include "emulator/ir/flags.hpp"
 
@@ -145,6 +146,8 @@ struct State : ir::ExecState {
 
     std::array<u64, 4> pdpte{}; // PAE page-directory pointers, loaded with CR3
 
+    fpu::X87State x87{}; // and the MMX registers
+
     const Model* model = nullptr;
 
     // A fault raised by the current instruction, to be delivered by the dispatcher.
@@ -176,7 +179,7 @@ struct State : ir::ExecState {
     // trap to be delivered after it. See debug.cpp.
     u32 debug_hits = 0;
     bool resume_loaded = false; // IRET or a task switch set RF: it covers the next instruction
-    bool stack_loaded = false;  // MOV SS, POP SS: no debug trap after this instruction
+    bool stack_loaded = false;  // interrupt_shadow is of MOV SS, POP SS: no debug traps either
 
     // What the TLB needs besides the entries that translated code reads; not guest-visible.
     std::array<TlbSide, ir::kMmuModes> tlb_side{};

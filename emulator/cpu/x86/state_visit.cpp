@@ -76,6 +76,25 @@ void visit_events(State& state, StateVisitor& visitor)
     visitor.field("stack_loaded", state.stack_loaded);
 }
 
+void visit_x87(State& state, StateVisitor& visitor)
+{
+    visitor.section("x87");
+    for (fpu::F80& reg : state.x87.regs) {
+        visitor.field("significand", reg.significand);
+        visitor.field("sign_exponent", reg.sign_exponent);
+    }
+    visitor.field("control", state.x87.control);
+    visitor.field("status", state.x87.status);
+    visitor.field("top", state.x87.top);
+    visitor.field("empty", state.x87.empty);
+    visitor.field("opcode", state.x87.opcode);
+    visitor.field("instruction_selector", state.x87.instruction_selector);
+    visitor.field("operand_selector", state.x87.operand_selector);
+    visitor.field("instruction_offset", state.x87.instruction_offset);
+    visitor.field("operand_offset", state.x87.operand_offset);
+    state.x87.top &= 7;
+}
+
 } // namespace
 
 void visit_state(State& state, StateVisitor& visitor)
@@ -88,6 +107,7 @@ void visit_state(State& state, StateVisitor& visitor)
     visit_segment(visitor, "ldtr", state.ldtr);
     visit_segment(visitor, "tr", state.tr);
     visit_system(state, visitor);
+    visit_x87(state, visitor);
     visit_events(state, visitor);
     if (visitor.restoring()) {
         flush_tlb(state, true);

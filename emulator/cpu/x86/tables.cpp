@@ -224,6 +224,26 @@ u32 helper_arpl(State& state, u32 a, u32 b, u32)
     return raised ? (a & ~3u) | (b & 3) : a;
 }
 
+/// The memory form: a = offset, b = segment, c = source. Memory is written, and must be writable,
+/// only when the RPL is raised.
+u32 helper_arpl_memory(State& state, u32 a, u32 b, u32 c)
+{
+    const auto seg = static_cast<Seg>(b);
+    const u32 linear = state.seg[seg].base + a;
+    const bool user = state.cpl == 3;
+    u64 selector = 0;
+    if (!check_segment(state, seg, a, 2, false) || !load(state, linear, 2, user, selector)) {
+        return 0;
+    }
+    const bool raised = (selector & 3) < (c & 3);
+    if (raised && (!check_segment(state, seg, a, 2, true) ||
+                   !store(state, linear, 2, user, (selector & ~u64{3}) | (c & 3)))) {
+        return 0;
+    }
+    set_zero_flag(state, raised);
+    return 0;
+}
+
 constexpr u8 kQuery = kHelperMayLeave | kHelperWritesFlags;
 
 constexpr HelperInfo kHelpers[] = {
@@ -240,6 +260,7 @@ constexpr HelperInfo kHelpers[] = {
     {"verr", helper_verr, kQuery},
     {"verw", helper_verw, kQuery},
     {"arpl", helper_arpl, kQuery},
+    {"arpl_memory", helper_arpl_memory, kQuery},
 };
 
 } // namespace

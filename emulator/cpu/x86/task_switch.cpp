@@ -175,6 +175,10 @@ void adopt_registers(State& state, u16 selector, const Descriptor& tss, const Ta
         state.set_reg32(n, task.registers[n]);
     }
     write_eflags(state, task.eflags | (nested ? kNt : 0), 0x003f'7fd5);
+    if (!breakpoints_enabled(state)) {
+        state.eflags &= ~kRf; // without effect then; see needs_single_step()
+    }
+    state.resume_loaded = (state.eflags & kRf) != 0;
     const bool is_32 = (tss.type() & kTypeCode) != 0;
     if (!is_32) {
         write_eflags(state, 0, kVm);

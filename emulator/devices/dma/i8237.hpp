@@ -8,27 +8,13 @@
 #pragma once
 
 #include "emulator/devices/byte_io.hpp"
+#include "emulator/devices/dma/dma_channel.hpp"
 #include "emulator/memory/address_space.hpp"
 
 #include <array>
 #include <span>
 
 namespace emu::devices {
-
-/// What a device that uses DMA sees of one channel: its DREQ/DACK pair.
-class DmaChannel {
-public:
-    virtual ~DmaChannel() = default;
-
-    struct Moved {
-        u32 bytes = 0;               // fewer than asked when masked or at terminal count
-        bool terminal_count = false; // TC was pulsed with the last byte
-    };
-    /// The device has `data` for memory. In verify mode bytes count but memory stays.
-    virtual Moved to_memory(std::span<const u8> data) = 0;
-    /// The device wants bytes from memory; in verify mode it gets zeroes.
-    virtual Moved from_memory(std::span<u8> data) = 0;
-};
 
 class I8237Pair final : public Device, public ByteIo {
 public:

@@ -167,8 +167,8 @@ void decode_immediate(CodeWindow& window, Imm imm, Decoded& out)
         out.imm = fetch_operand(window, out.operand32);
         break;
     case Imm::iv:
-        out.imm = (out.opcode & 1) == 0 ? fetch_signed8(window)
-                                        : fetch_operand(window, out.operand32);
+        out.imm =
+            (out.opcode & 1) == 0 ? fetch_signed8(window) : fetch_operand(window, out.operand32);
         break;
     case Imm::moffs:
         out.imm = fetch_operand(window, out.address32);

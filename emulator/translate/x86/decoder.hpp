@@ -51,8 +51,7 @@ class CodeWindow {
 public:
     CodeWindow(const TranslateRequest& request, CodeSource& source)
         : request_{request}, source_{source}
-    {
-    }
+    {}
 
     /// `may_cross`: bytes of the following page may be fetched.
     void start(u32 pc, bool may_cross);

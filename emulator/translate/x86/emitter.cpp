@@ -54,11 +54,7 @@ Slot Emitter::binary_imm(Op op, unsigned size, Slot a, u32 imm)
 Slot Emitter::lea(unsigned size, Slot base, u32 displacement)
 {
     const Slot d = ir.temp();
-    ir.emit({.op = Op::lea,
-             .size = static_cast<u8>(size),
-             .d = d,
-             .a = base,
-             .imm = displacement});
+    ir.emit({.op = Op::lea, .size = static_cast<u8>(size), .d = d, .a = base, .imm = displacement});
     return d;
 }
 
@@ -178,8 +174,7 @@ Slot Emitter::load(unsigned size, Slot linear_address, Intent intent)
 Slot Emitter::load_signed(unsigned size, Slot linear_address)
 {
     const Slot d = ir.temp();
-    ir.emit(
-        {.op = Op::ld, .size = static_cast<u8>(size), .aux = 1, .d = d, .a = linear_address});
+    ir.emit({.op = Op::ld, .size = static_cast<u8>(size), .aux = 1, .d = d, .a = linear_address});
     return d;
 }
 

@@ -55,8 +55,7 @@ struct Commit {
 class Emitter {
 public:
     Emitter(const TranslateRequest& the_request, ir::Block& block) : ir{block}, request{the_request}
-    {
-    }
+    {}
 
     ir::Builder ir;
     const TranslateRequest& request;

@@ -30,10 +30,10 @@ enum class Imm : u8 {
 
 enum RowFlags : u8 {
     kModRm = 1,
-    kMemOnly = 2,  // the register form is undefined
-    kRegOnly = 4,  // the memory form is undefined
-    kLockable = 8, // LOCK is allowed with a memory destination
-    kBranch = 16,  // has several exits
+    kMemOnly = 2,     // the register form is undefined
+    kRegOnly = 4,     // the memory form is undefined
+    kLockable = 8,    // LOCK is allowed with a memory destination
+    kBranch = 16,     // has several exits
     kModIgnored = 32, // ModRM always names a register, whatever its mod field (MOV CR, DR)
 };
 

@@ -16,8 +16,7 @@ class BlockTranslator {
 public:
     BlockTranslator(const TranslateRequest& request, CodeSource& source, ir::Block& into)
         : request_{request}, window_{request, source}, block_{into}, emitter_{request, into}
-    {
-    }
+    {}
 
     Translation run()
     {

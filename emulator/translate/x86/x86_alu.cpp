@@ -34,12 +34,7 @@ void emit_flags(Emitter& e, unsigned size, const Outcome& outcome)
 
 void emit_binary(Emitter& e, Op op, unsigned size, Slot d, Slot a, Source b)
 {
-    e.ir.emit({.op = op,
-               .size = static_cast<u8>(size),
-               .d = d,
-               .a = a,
-               .b = b.slot,
-               .imm = b.imm});
+    e.ir.emit({.op = op, .size = static_cast<u8>(size), .d = d, .a = a, .b = b.slot, .imm = b.imm});
 }
 
 /// d = a op b. d may be a; d must not be the slot of b where the flags still need it.
@@ -293,10 +288,8 @@ consteval auto make_opcode_rows()
     std::size_t n = 0;
     for (u16 op = 0; op < 8; ++op) {
         const u16 first = static_cast<u16>(op * 8);
-        rows[n++] = {.opcode = first,
-                     .count = 2,
-                     .flags = op == kCmp ? kRm : kRmw,
-                     .translate = alu_rm_reg};
+        rows[n++] = {
+            .opcode = first, .count = 2, .flags = op == kCmp ? kRm : kRmw, .translate = alu_rm_reg};
         rows[n++] = {.opcode = static_cast<u16>(first + 2),
                      .count = 2,
                      .flags = kRm,

@@ -68,8 +68,7 @@ Flow bit_by_reg(Emitter& e)
 {
     const auto op = static_cast<BitOp>((e.insn.opcode >> 3) & 3);
     const unsigned size = e.operand_size();
-    const Rm operand =
-        e.insn.is_memory() ? addressed_element(e, op, size) : Rm{kNone, e.insn.rm};
+    const Rm operand = e.insn.is_memory() ? addressed_element(e, op, size) : Rm{kNone, e.insn.rm};
     const Slot number = e.binary_imm(Op::and_, 4, e.insn.reg, size * 8 - 1);
     return apply(e, op, operand, number);
 }

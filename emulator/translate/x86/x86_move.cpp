@@ -195,9 +195,11 @@ Flow cmovcc(Emitter& e)
     const Slot source = e.rm(size);
     const Slot target = e.insn.reg;
     const Slot chosen = size == 4 ? target : e.ir.temp();
-    e.ir.emit(
-        {.op = Op::select, .aux = static_cast<u8>(e.insn.opcode & 15), .d = chosen, .a = source,
-         .b = target});
+    e.ir.emit({.op = Op::select,
+               .aux = static_cast<u8>(e.insn.opcode & 15),
+               .d = chosen,
+               .a = source,
+               .b = target});
     e.set_reg(size, e.insn.reg, chosen);
     return Flow::next;
 }
@@ -246,8 +248,7 @@ Flow load_far_pointer(Emitter& e)
     const unsigned size = e.operand_size();
     const Slot offset = e.load_operand(size);
     const Slot selector = e.load_operand(2, size);
-    return e.load_segment(far_pointer_segment(e.insn.opcode), selector,
-                          {offset, e.insn.reg, size});
+    return e.load_segment(far_pointer_segment(e.insn.opcode), selector, {offset, e.insn.reg, size});
 }
 
 constexpr std::array kRows{

@@ -159,7 +159,17 @@ Flow enter(Emitter& e)
     const Slot at = e.linear(kSs, frame, size, Intent::write);
     e.store(size, at, kEbp);
     const Slot pointer = e.lea(e.stack_size(), frame, 0u - e.insn.imm);
-    e.set_reg(size, kEbp, frame);
+    if (e.insn.imm != 0) { // it also faults where a write at the new top would
+        const Slot top = e.linear(kSs, pointer, size, Intent::write);
+        e.load(size, top, Intent::modify);
+    }
+    if (size == 4 && e.stack_size() == 2) { // the upper half is that of ESP
+        const Slot whole = e.copy(4, kEsp);
+        e.ir.emit({.op = Op::put16, .size = 2, .d = whole, .a = frame});
+        e.set_reg(4, kEbp, whole);
+    } else {
+        e.set_reg(size, kEbp, frame);
+    }
     e.set_stack_pointer(pointer);
     return Flow::next;
 }

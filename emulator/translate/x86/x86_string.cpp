@@ -59,8 +59,7 @@ Flow repeat(Emitter& e, u32 index, unsigned size)
                                                    .segment = e.insn.segment,
                                                    .address32 = e.insn.address32,
                                                    .repeats = repeats(e),
-                                                   .until_equal =
-                                                       e.insn.rep == RepPrefix::repne}));
+                                                   .until_equal = e.insn.rep == RepPrefix::repne}));
     const Slot behind = e.constant(e.next);
     e.call(index, args, behind);
     const Slot pc = e.ir.temp();

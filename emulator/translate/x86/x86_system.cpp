@@ -103,9 +103,15 @@ Flow arpl(Emitter& e)
     if (!e.has_mode(kModeProtected)) {
         return e.undefined();
     }
+    const Slot source = e.zero_extended(2, e.insn.reg);
+    if (e.insn.is_memory()) {
+        const Slot offset = e.effective_address();
+        const Slot segment = e.constant(e.insn.segment);
+        e.call(helper<"arpl_memory">(), offset, segment, source);
+        return Flow::next;
+    }
     const Rm operand = e.modify_rm(2);
     const Slot value = e.zero_extended(2, operand.value);
-    const Slot source = e.zero_extended(2, e.insn.reg);
     const Slot result = e.call(helper<"arpl">(), value, source);
     e.write_back(2, operand, result);
     return Flow::next;

@@ -2,49 +2,132 @@
 
 #include "imgtool/formats/qcow2/qcow2_image.hpp"
 
+#include <fmt/format.h>
+
 #include <array>
+#include <cstdlib>
 
 namespace img::qcow2 {
 
 namespace {
+
+using base::Errc;
+using base::fail;
 
 Probe probe(std::span<const u8> start)
 {
     return has_magic(start) ? Probe::certain : Probe::no;
 }
 
-// In the order `-o help` prints them.
+using Type = CreateOption::Type;
 constexpr std::array kCreateOptions{
-    CreateOption{"backing_file", "<str>", "File name of a base image"},
-    CreateOption{"backing_fmt", "<str>", "Image format of the base image"},
-    CreateOption{"cluster_size", "<size>", "qcow2 cluster size"},
-    CreateOption{"compat", "<str>", "Compatibility level (v2 [0.10] or v3 [1.1])"},
-    CreateOption{"compression_type", "<str>",
-                 "Compression method used for image cluster compression"},
-    CreateOption{"data_file", "<str>", "File name of an external data file"},
-    CreateOption{"data_file_raw", "<bool (on/off)>",
+    CreateOption{"cluster_size", Type::size, "qcow2 cluster size", "65536"},
+    CreateOption{"extended_l2", Type::boolean, "Extended L2 tables", "off"},
+    CreateOption{"preallocation", Type::text,
+                 "Preallocation mode (allowed values: off, metadata, falloc, full)"},
+    CreateOption{"compression_type", Type::text,
+                 "Compression method used for image cluster compression", "zlib"},
+    CreateOption{"size", Type::size, "Virtual disk size"},
+    CreateOption{"compat", Type::text, "Compatibility level (v2 [0.10] or v3 [1.1])"},
+    CreateOption{"backing_file", Type::text, "File name of a base image"},
+    CreateOption{"backing_fmt", Type::text, "Image format of the base image"},
+    CreateOption{"data_file", Type::text, "File name of an external data file"},
+    CreateOption{"data_file_raw", Type::boolean,
                  "The external data file must stay valid as a raw image"},
-    CreateOption{"encrypt.cipher-alg", "<str>", "Name of encryption cipher algorithm"},
-    CreateOption{"encrypt.cipher-mode", "<str>", "Name of encryption cipher mode"},
-    CreateOption{"encrypt.format", "<str>", "Encrypt the image, format choices: 'aes', 'luks'"},
-    CreateOption{"encrypt.hash-alg", "<str>", "Name of encryption hash algorithm"},
-    CreateOption{"encrypt.iter-time", "<num>", "Time to spend in PBKDF in milliseconds"},
-    CreateOption{"encrypt.ivgen-alg", "<str>", "Name of IV generator algorithm"},
-    CreateOption{"encrypt.ivgen-hash-alg", "<str>", "Name of IV generator hash algorithm"},
-    CreateOption{"encrypt.key-secret", "<str>",
-                 "ID of secret providing qcow AES key or LUKS passphrase"},
-    CreateOption{"encryption", "<bool (on/off)>",
+    CreateOption{"encryption", Type::boolean,
                  "Encrypt the image with format 'aes'. (Deprecated in favor of "
                  "encrypt.format=aes)"},
-    CreateOption{"extended_l2", "<bool (on/off)>", "Extended L2 tables"},
-    CreateOption{"extent_size_hint", "<size>", "Extent size hint for the image file, 0 to disable"},
-    CreateOption{"lazy_refcounts", "<bool (on/off)>", "Postpone refcount updates"},
-    CreateOption{"nocow", "<bool (on/off)>", "Turn off copy-on-write (valid only on btrfs)"},
-    CreateOption{"preallocation", "<str>",
-                 "Preallocation mode (allowed values: off, metadata, falloc, full)"},
-    CreateOption{"refcount_bits", "<num>", "Width of a reference count entry in bits"},
-    CreateOption{"size", "<size>", "Virtual disk size"},
+    CreateOption{"encrypt.format", Type::text, "Encrypt the image, format choices: 'aes', 'luks'"},
+    CreateOption{"encrypt.key-secret", Type::text,
+                 "ID of secret providing qcow AES key or LUKS passphrase"},
+    CreateOption{"encrypt.cipher-alg", Type::text, "Name of encryption cipher algorithm"},
+    CreateOption{"encrypt.cipher-mode", Type::text, "Name of encryption cipher mode"},
+    CreateOption{"encrypt.ivgen-alg", Type::text, "Name of IV generator algorithm"},
+    CreateOption{"encrypt.ivgen-hash-alg", Type::text, "Name of IV generator hash algorithm"},
+    CreateOption{"encrypt.hash-alg", Type::text, "Name of encryption hash algorithm"},
+    CreateOption{"encrypt.iter-time", Type::number, "Time to spend in PBKDF in milliseconds"},
+    CreateOption{"lazy_refcounts", Type::boolean, "Postpone refcount updates", "off"},
+    CreateOption{"refcount_bits", Type::number, "Width of a reference count entry in bits", "16"},
+    CreateOption{"nocow", Type::boolean, "Turn off copy-on-write (valid only on btrfs)", "", true},
+    CreateOption{"extent_size_hint", Type::size,
+                 "Extent size hint for the image file, 0 to disable", "", true},
 };
+
+base::Error bad_value(std::string_view name, const std::string& value)
+{
+    return fail(Errc::invalid_argument,
+                fmt::format("Parameter '{}' does not accept value '{}'", name, value));
+}
+
+/// A word that stands for a value of an enumeration or number.
+template <class T>
+struct Word {
+    std::string_view text;
+    T value;
+};
+
+constexpr std::array kVersions{Word<u32>{"0.10", 2}, Word<u32>{"v2", 2}, Word<u32>{"1.1", 3},
+                               Word<u32>{"v3", 3}};
+constexpr std::array kCodecs{Word<Codec>{"zlib", Codec::raw_deflate},
+                             Word<Codec>{"zstd", Codec::zstd}};
+using Preallocation = CreateParameters::Preallocation;
+constexpr std::array kPreallocations{Word<Preallocation>{"off", Preallocation::off},
+                                     Word<Preallocation>{"metadata", Preallocation::metadata},
+                                     Word<Preallocation>{"falloc", Preallocation::falloc},
+                                     Word<Preallocation>{"full", Preallocation::full}};
+
+template <class T, std::size_t n>
+Status choose(T& into, const std::array<Word<T>, n>& words, std::string_view parameter,
+              const std::string& value)
+{
+    for (const auto& word : words) {
+        if (word.text == value) {
+            into = word.value;
+            return base::ok();
+        }
+    }
+    return bad_value(parameter, value);
+}
+
+Status apply(CreateParameters& p, const std::string& name, const std::string& value)
+{
+    const u64 number = std::strtoull(value.c_str(), nullptr, 10); // checked when completed
+    if (name == "size") {
+        p.size = number;
+    } else if (name == "cluster_size") {
+        p.cluster_size = number;
+    } else if (name == "refcount_bits") {
+        p.refcount_bits = number > 64 ? 0 : static_cast<u32>(number); // 0 is refused by name
+    } else if (name == "lazy_refcounts") {
+        p.lazy_refcounts = value == "on";
+    } else if (name == "backing_file") {
+        p.backing_name = value;
+    } else if (name == "backing_fmt") {
+        p.backing_format = value;
+    } else if (name == "compat") {
+        return choose(p.version, kVersions, "version", value);
+    } else if (name == "compression_type") {
+        return choose(p.codec, kCodecs, "compression-type", value);
+    } else if (name == "preallocation") {
+        return choose(p.preallocation, kPreallocations, name, value);
+    } else if (name == "extent_size_hint" || value == "off") {
+        return base::ok(); // a hint, or a feature that is not wanted
+    } else {
+        return fail(Errc::unsupported, fmt::format("{}={} is not supported yet", name, value));
+    }
+    return base::ok();
+}
+
+Status create_from_settings(ByteSource& file, const CreateSettings& settings)
+{
+    CreateParameters parameters;
+    for (const auto& [name, value] : settings) {
+        if (auto done = apply(parameters, name, value); !done) {
+            return done;
+        }
+    }
+    return create(file, parameters);
+}
 
 } // namespace
 
@@ -52,7 +135,9 @@ const FormatDriver kDriver{
     .name = "qcow2",
     .probe = probe,
     .open = Qcow2Image::open,
+    .create = create_from_settings,
     .create_options = kCreateOptions,
+    .has_backing = true,
 };
 
 } // namespace img::qcow2

@@ -22,11 +22,10 @@ constexpr u64 kMaxFileClusters = u64{1} << 34;
 
 class Checker {
 public:
-    Checker(ByteSource& file, const Header& header, Repair repair)
+    Checker(ByteSource& file, const Header& header, Repair repair, const ProblemSink& problem)
         : file_{file}, header_{header}, geometry_{header.geometry()}, repair_{repair},
-          counter_{file, header_, report_}, refcounts_{file, header_, [this](u64 c) {
-                                                           return counter_.counts().get(c) != 0;
-                                                       }}
+          problem_{problem}, counter_{file, header_, report_, problem},
+          refcounts_{file, header_, [this](u64 c) { return counter_.counts().get(c) != 0; }}
     {}
 
     Result<CheckReport> run(const SnapshotTable& snapshots);
@@ -40,7 +39,7 @@ private:
     Status check_copied_in_l2(u64 offset);
     Result<bool> flag_is_right(u64 table_entry, std::string_view what, u64 index);
     Status clear_dirty();
-    void problem(std::string text) { report_.problems.push_back(std::move(text)); }
+    void problem(const std::string& text) { problem_(text); }
     bool may_fix(bool leak) const
     {
         return repair_ == Repair::all || (leak && repair_ == Repair::leaks);
@@ -50,10 +49,12 @@ private:
     Header header_;
     Geometry geometry_;
     Repair repair_;
+    const ProblemSink& problem_;
     CheckReport report_;
     ReferenceCounter counter_;
     Refcounts refcounts_;
     bool needs_rebuild_ = false;
+    bool rebuilt_ = false;
     u64 rebuild_problems_ = 0; // what a rebuild puts right
 };
 
@@ -126,11 +127,8 @@ Status Checker::compare_one(u64 cluster)
         return base::ok();
     }
     const bool leak = stored.value() > real;
-    const u64 block = cluster / geometry_.refblock_entries();
-    if (!leak && stored.value() == 0 &&
-        (block >= refcounts_.table().size() || refcounts_.table()[block] == 0)) {
-        needs_rebuild_ = true; // there is no place for this count
-    }
+    // A used cluster counted as free: whatever else is counted is not to be trusted either.
+    needs_rebuild_ = needs_rebuild_ || stored.value() == 0;
     const bool fix = may_fix(leak) && !needs_rebuild_ && real <= geometry_.refcount_max();
     problem(fmt::format("{} cluster {} refcount={} reference={}",
                         fix    ? "Repairing"
@@ -168,9 +166,14 @@ Status Checker::compare()
 /// Writes all counts anew, behind everything else in the file.
 Status Checker::rebuild()
 {
-    if (!needs_rebuild_ || repair_ != Repair::all) {
+    if (!needs_rebuild_ || repair_ == Repair::none) {
         return base::ok();
     }
+    if (repair_ == Repair::leaks) {
+        problem("ERROR need to rebuild refcount structures");
+        return fail(Errc::io, "Input/output error");
+    }
+    problem("Rebuilding refcount structure");
     // The old structures are free afterwards.
     counter_.uncount(header_.reftable_offset,
                      u64{header_.reftable_clusters} << geometry_.cluster_bits);
@@ -229,6 +232,7 @@ Status Checker::rebuild()
     report_.leaks_fixed += report_.leaks;
     report_.leaks = 0;
     report_.image_end_offset = total << geometry_.cluster_bits;
+    rebuilt_ = true;
     return file_.flush();
 }
 
@@ -236,9 +240,16 @@ Status Checker::rebuild()
 Result<bool> Checker::flag_is_right(u64 table_entry, std::string_view what, u64 index)
 {
     const u64 cluster = (table_entry & entry::offset_mask) >> geometry_.cluster_bits;
-    const u64 count = counter_.counts().get(cluster);
+    if (cluster >= counter_.file_clusters()) {
+        return true; // reported when it was counted
+    }
+    auto stored = rebuilt_ ? Result<u64>{counter_.counts().get(cluster)} : refcounts_.get(cluster);
+    if (!stored) {
+        return true; // likewise
+    }
+    const u64 count = stored.value();
     const bool flag = (table_entry & entry::copied) != 0;
-    if (flag == (count == 1) || cluster >= counter_.file_clusters()) {
+    if (flag == (count == 1)) {
         return true;
     }
     const bool fix = repair_ == Repair::all;
@@ -330,9 +341,10 @@ Status Checker::clear_dirty()
 } // namespace
 
 Result<CheckReport> check_file(ByteSource& file, const Header& header,
-                               const SnapshotTable& snapshots, Repair repair)
+                               const SnapshotTable& snapshots, Repair repair,
+                               const ProblemSink& problem)
 {
-    return Checker{file, header, repair}.run(snapshots);
+    return Checker{file, header, repair, problem}.run(snapshots);
 }
 
 } // namespace img::qcow2

@@ -15,6 +15,7 @@ namespace {
 using base::Errc;
 using base::fail;
 using base::store_be;
+using Preallocation = CreateParameters::Preallocation;
 
 Status check_parameters(const CreateParameters& p)
 {
@@ -42,6 +43,11 @@ Status check_parameters(const CreateParameters& p)
                     "Non-zlib compression type is only supported with compatibility level 1.1 "
                     "and above (use version=v3 or greater)");
     }
+    if (p.preallocation != Preallocation::off && !p.backing_name.empty()) {
+        return fail(Errc::invalid_argument,
+                    "Backing file and preallocation can only be used at the same time if "
+                    "extended_l2 is enabled");
+    }
     if (p.backing_name.size() > kMaxBackingName) {
         return fail(Errc::invalid_argument, "Backing file name too long");
     }
@@ -61,7 +67,7 @@ struct Plan {
 /// Finds the numbers of refcount blocks and table clusters, which count themselves.
 Plan make_plan(const CreateParameters& p, const Geometry& g, u64 l1_entries)
 {
-    const bool preallocate = p.preallocation != CreateParameters::Preallocation::off;
+    const bool preallocate = p.preallocation != Preallocation::off;
     Plan plan{.reftable_clusters = 1,
               .refblocks = 1,
               .l1_clusters = std::max<u64>(1, g.clusters(l1_entries * sizeof(u64))),
@@ -144,11 +150,15 @@ Status create(ByteSource& file, const CreateParameters& p)
     const u64 l1_entries = g.l1_entries(p.size);
     if (p.size > static_cast<u64>(INT64_MAX) - g.cluster_size() ||
         l1_entries * sizeof(u64) > kMaxL1Bytes) {
-        return fail(Errc::invalid_argument, "Image size is too large for this cluster size");
+        return fail(Errc::invalid_argument,
+                    "The image size is too large for file format 'qcow2' (try using a larger "
+                    "cluster size)");
     }
     const Plan plan = make_plan(p, g, l1_entries);
     if (plan.reftable_clusters << g.cluster_bits > kMaxReftableBytes) {
-        return fail(Errc::invalid_argument, "Image size is too large for this cluster size");
+        return fail(Errc::invalid_argument,
+                    "The image size is too large for file format 'qcow2' (try using a larger "
+                    "cluster size)");
     }
     header.reftable_offset = g.cluster_size();
     header.reftable_clusters = static_cast<u32>(plan.reftable_clusters);
@@ -165,13 +175,20 @@ Status create(ByteSource& file, const CreateParameters& p)
     if (auto done = write_maps(file, g, header, plan); !done) {
         return done;
     }
+    const u64 data_bytes = plan.data_clusters << g.cluster_bits;
     // An L1 table's cluster need not be there in full, but its entries must be readable.
-    const u64 end = plan.data_clusters != 0 ? plan.total() << g.cluster_bits
-                                            : header.l1_offset + l1_entries * sizeof(u64);
+    const u64 end = data_bytes != 0 ? plan.total() << g.cluster_bits
+                                    : header.l1_offset + l1_entries * sizeof(u64);
     if (file.size() < end) {
         if (auto grown = file.resize(end); !grown) {
             return grown;
         }
+    }
+    const Preallocate how = p.preallocation == Preallocation::falloc ? Preallocate::reserve
+                            : p.preallocation == Preallocation::full ? Preallocate::write
+                                                                     : Preallocate::none;
+    if (auto done = preallocate(file, FileOffset{end - data_bytes}, data_bytes, how); !done) {
+        return done;
     }
     // The header comes last: until then the file is not an image.
     return file.write(FileOffset{0}, start.value());

@@ -92,7 +92,8 @@ Result<std::unique_ptr<Image>> Qcow2Image::open(std::unique_ptr<ByteSource> file
     }
     if (purpose == OpenFor::use && !file->read_only() && (features & incompatible::dirty) != 0) {
         // Refcounts were left behind; they are made good before anything is allocated by them.
-        auto repaired = check_file(*file, header.value(), snapshots.value(), Repair::all);
+        auto repaired = check_file(*file, header.value(), snapshots.value(), Repair::all,
+                                   [](const std::string&) {});
         if (!repaired) {
             return std::move(repaired).error().in("repairing a dirty image");
         }
@@ -287,9 +288,9 @@ ImageInfo Qcow2Image::info()
     return info;
 }
 
-Result<CheckReport> Qcow2Image::check(Repair repair)
+Result<CheckReport> Qcow2Image::check(Repair repair, const ProblemSink& problem)
 {
-    return check_file(*file_, header_, snapshots_, repair);
+    return check_file(*file_, header_, snapshots_, repair, problem);
 }
 
 } // namespace img::qcow2

@@ -27,7 +27,7 @@ public:
     Status write_packed(GuestOffset block, std::span<const u8> packed) override;
     Status flush() override;
     ImageInfo info() override;
-    Result<CheckReport> check(Repair repair) override;
+    Result<CheckReport> check(Repair repair, const ProblemSink& problem) override;
 
 private:
     /// What an L2 entry says.
@@ -87,7 +87,8 @@ private:
 /// The refcount check and repair (qcow2_check.cpp). Leaves the file's tables changed under the
 /// image, which must then be opened anew.
 Result<CheckReport> check_file(ByteSource& file, const Header& header,
-                               const SnapshotTable& snapshots, Repair repair);
+                               const SnapshotTable& snapshots, Repair repair,
+                               const ProblemSink& problem);
 
 /// The first bytes of the file, as parse_header() wants them.
 Result<Header> read_header(ByteSource& file);

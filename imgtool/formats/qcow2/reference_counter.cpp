@@ -44,9 +44,9 @@ void CountMap::decrement(u64 cluster)
     }
 }
 
-void ReferenceCounter::corrupt(std::string problem)
+void ReferenceCounter::corrupt(const std::string& problem)
 {
-    report_.problems.push_back(std::move(problem));
+    problem_(problem);
     ++report_.corruptions;
 }
 

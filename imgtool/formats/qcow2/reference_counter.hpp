@@ -29,9 +29,10 @@ private:
 /// Walks all tables of an image but the refcounts.
 class ReferenceCounter {
 public:
-    ReferenceCounter(ByteSource& file, const Header& header, CheckReport& report)
+    ReferenceCounter(ByteSource& file, const Header& header, CheckReport& report,
+                     const ProblemSink& problem)
         : file_{file}, header_{header}, geometry_{header.geometry()}, report_{report},
-          file_clusters_{geometry_.clusters(file.size())}
+          problem_{problem}, file_clusters_{geometry_.clusters(file.size())}
     {}
 
     Status count_all(const SnapshotTable& snapshots);
@@ -49,12 +50,13 @@ private:
     Status count_l2(u64 offset, Table table);
     void count_data(u64 l2_entry, Table table, u64& next_contiguous);
     Status count_bitmaps(const Extension& e);
-    void corrupt(std::string problem);
+    void corrupt(const std::string& problem);
 
     ByteSource& file_;
     const Header& header_;
     Geometry geometry_;
     CheckReport& report_;
+    const ProblemSink& problem_;
     u64 file_clusters_;
     CountMap counts_;
 };

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 
 namespace img::raw {
 
@@ -86,14 +87,49 @@ Result<std::unique_ptr<Image>> open(std::unique_ptr<ByteSource> file, OpenFor)
     return std::unique_ptr<Image>{std::make_unique<RawImage>(std::move(file))};
 }
 
-// In the order `-o help` prints them.
 constexpr std::array kCreateOptions{
-    CreateOption{"extent_size_hint", "<size>", "Extent size hint for the image file, 0 to disable"},
-    CreateOption{"nocow", "<bool (on/off)>", "Turn off copy-on-write (valid only on btrfs)"},
-    CreateOption{"preallocation", "<str>",
-                 "Preallocation mode (allowed values: off, falloc, full)"},
-    CreateOption{"size", "<size>", "Virtual disk size"},
+    CreateOption{"size", CreateOption::Type::size, "Virtual disk size"},
+    CreateOption{"nocow", CreateOption::Type::boolean,
+                 "Turn off copy-on-write (valid only on btrfs)", "", true},
+    CreateOption{"preallocation", CreateOption::Type::text,
+                 "Preallocation mode (allowed values: off, falloc, full)", "", true},
+    CreateOption{"extent_size_hint", CreateOption::Type::size,
+                 "Extent size hint for the image file, 0 to disable", "", true},
 };
+
+Status create(ByteSource& file, const CreateSettings& settings)
+{
+    u64 size = 0;
+    Preallocate how = Preallocate::none;
+    for (const auto& [name, value] : settings) {
+        if (name == "size") {
+            size = std::strtoull(value.c_str(), nullptr, 10); // checked when completed
+        } else if (name == "preallocation") {
+            how = value == "full"     ? Preallocate::write
+                  : value == "falloc" ? Preallocate::reserve
+                                      : Preallocate::none;
+            if (value == "metadata") {
+                return fail(Errc::invalid_argument, "Unsupported preallocation mode: metadata");
+            }
+            if (how == Preallocate::none && value != "off") {
+                return fail(Errc::invalid_argument,
+                            "Parameter 'preallocation' does not accept value '" + value + "'");
+            }
+        } else if (name == "nocow" && value == "on") {
+            return fail(Errc::unsupported, "nocow=on is not supported yet");
+        } // extent_size_hint is a hint, which we are free not to take
+    }
+    if (auto done = preallocate(file, FileOffset{0}, size, how); !done) {
+        return done;
+    }
+    // A first block that is there lets programs find out the file's alignment for direct I/O.
+    constexpr std::array<u8, 4096> kZeroes{};
+    const u64 first = std::min<u64>(size, kZeroes.size());
+    if (auto done = file.write(FileOffset{0}, std::span{kZeroes}.first(first)); !done) {
+        return done;
+    }
+    return file.resize(size);
+}
 
 } // namespace
 
@@ -101,7 +137,9 @@ const FormatDriver kDriver{
     .name = "raw",
     .probe = probe,
     .open = open,
+    .create = create,
     .create_options = kCreateOptions,
+    .has_backing = false,
 };
 
 } // namespace img::raw

@@ -1,0 +1,169 @@
+#include "imgtool/cli/command.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <cstring>
+#include <vector>
+
+namespace img::cli {
+
+namespace {
+
+std::string& stored_program_name()
+{
+    static std::string name = "imgtool"; // set once, at the start of main()
+    return name;
+}
+
+std::string_view type_text(CreateOption::Type type)
+{
+    switch (type) {
+    case CreateOption::Type::text:
+        return "<str>";
+    case CreateOption::Type::size:
+        return "<size>";
+    case CreateOption::Type::number:
+        return "<num>";
+    case CreateOption::Type::boolean:
+        return "<bool (on/off)>";
+    }
+    return "";
+}
+
+} // namespace
+
+void set_program_name(const char* argv0)
+{
+    const char* slash = std::strrchr(argv0, '/');
+    stored_program_name() = slash != nullptr ? slash + 1 : argv0;
+}
+
+const std::string& program_name()
+{
+    return stored_program_name();
+}
+
+int report(std::string_view message)
+{
+    std::fflush(stdout);
+    std::fprintf(stderr, "%s: %.*s\n", program_name().c_str(), static_cast<int>(message.size()),
+                 message.data());
+    return kFailure;
+}
+
+int misuse(std::string_view message)
+{
+    report(message);
+    std::fprintf(stderr, "Try '%s --help' for more information\n", program_name().c_str());
+    return kFailure;
+}
+
+int refuse(std::string_view option)
+{
+    return report(std::string{option} + " is not supported yet");
+}
+
+OptionReader::OptionReader(int argc, char** argv, const char* short_options,
+                           const option* long_options)
+    : argc_{argc}, argv_{argv}, short_options_{std::string{":"} + short_options}, long_options_{
+                                                                                      long_options}
+{
+    optind = 0; // glibc: forget what was parsed before
+}
+
+int OptionReader::next()
+{
+    const int c = getopt_long(argc_, argv_, short_options_.c_str(), long_options_, nullptr);
+    if (c == ':') {
+        misuse(std::string{"missing argument for option '"} + argv_[optind - 1] + "'");
+        return kBad;
+    }
+    if (c == '?') {
+        misuse(std::string{"unrecognized option '"} + argv_[optind - 1] + "'");
+        return kBad;
+    }
+    return c;
+}
+
+std::span<char*> OptionReader::operands() const
+{
+    return {argv_ + optind, static_cast<std::size_t>(argc_ - optind)};
+}
+
+bool parse_output(const char* value, Output& output)
+{
+    if (std::strcmp(value, "json") == 0) {
+        output = Output::json;
+    } else if (std::strcmp(value, "human") == 0) {
+        output = Output::human;
+    } else {
+        report("--output must be used with human or json as argument.");
+        return false;
+    }
+    return true;
+}
+
+void parse_settings(std::string_view text, CreateSettings& settings, bool& help)
+{
+    while (!text.empty()) {
+        std::string part;
+        std::size_t i = 0;
+        for (; i < text.size(); ++i) {
+            if (text[i] == ',') {
+                if (i + 1 == text.size() || text[i + 1] != ',') {
+                    break;
+                }
+                ++i; // a doubled comma stands for one
+            }
+            part += text[i];
+        }
+        text.remove_prefix(std::min(i + 1, text.size()));
+        const std::size_t equals = part.find('=');
+        if (part == "help" || part == "?") {
+            help = true;
+        } else if (equals != std::string::npos) {
+            settings.emplace_back(part.substr(0, equals), part.substr(equals + 1));
+        } else if (part.starts_with("no") && part != "nocow") {
+            settings.emplace_back(part.substr(2), "off");
+        } else if (!part.empty()) {
+            settings.emplace_back(part, "on");
+        }
+    }
+}
+
+void print_create_options(const FormatDriver& format, bool has_file)
+{
+    std::vector<const CreateOption*> options;
+    for (const CreateOption& option : format.create_options) {
+        if (has_file || !option.of_file) {
+            options.push_back(&option);
+        }
+    }
+    std::ranges::sort(options, {}, &CreateOption::name);
+    if (has_file) {
+        std::puts("Supported options:");
+    } else {
+        std::printf("Supported %s options:\n", format.name.data());
+    }
+    for (const CreateOption* option : options) {
+        std::string head{option->name};
+        head += '=';
+        head += type_text(option->type);
+        std::printf("  %-22s - %.*s\n", head.c_str(), static_cast<int>(option->help.size()),
+                    option->help.data());
+    }
+    if (!has_file) {
+        std::puts("\nThe protocol level may support further options.\n"
+                  "Specify the target filename to include those options.");
+    }
+}
+
+bool is_cache_mode(std::string_view name)
+{
+    constexpr std::array<std::string_view, 6> kModes{"none",         "off",        "writeback",
+                                                     "writethrough", "directsync", "unsafe"};
+    return std::ranges::find(kModes, name) != kModes.end();
+}
+
+} // namespace img::cli

@@ -1,0 +1,101 @@
+// What the subcommands share: how they are called, how they complain, how they read options.
+#pragma once
+
+#include "base/result.hpp"
+#include "base/types.hpp"
+#include "imgtool/image.hpp"
+
+#include <getopt.h>
+
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace img::cli {
+
+using base::u64;
+using base::u8;
+
+// Exit codes, as qemu-img's.
+inline constexpr int kSuccess = 0;
+inline constexpr int kFailure = 1;
+inline constexpr int kCheckCorrupt = 2;
+inline constexpr int kCheckLeaks = 3;
+inline constexpr int kCheckUnsupported = 63;
+
+struct Command {
+    std::string_view name;
+    std::string_view synopsis;         // one line of the help
+    int (*run)(int argc, char** argv); // argv[0] is the command's name; null: not implemented yet
+};
+
+/// The name by which the program was called; every message begins with it.
+void set_program_name(const char* argv0);
+const std::string& program_name();
+
+/// "name: message" on the standard error stream. Returns kFailure.
+int report(std::string_view message);
+/// The same for a wrong command line, pointing to --help.
+int misuse(std::string_view message);
+
+/// Reads one option after another; messages for wrong ones are printed here.
+class OptionReader {
+public:
+    OptionReader(int argc, char** argv, const char* short_options, const option* long_options);
+
+    static constexpr int kEnd = -1;
+    static constexpr int kBad = -2; // has been reported
+    int next();
+    const char* value() const { return optarg; }
+    /// What is left when next() said kEnd.
+    std::span<char*> operands() const;
+
+private:
+    int argc_;
+    char** argv_;
+    std::string short_options_;
+    const option* long_options_;
+};
+
+// Values of long options without a letter.
+enum LongOption {
+    kOptOutput = 256,
+    kOptBackingChain,
+    kOptObject,
+    kOptImageOpts,
+    kOptTargetImageOpts,
+    kOptTargetIsZero,
+    kOptBitmaps,
+    kOptSalvage,
+    kOptStartOffset,
+    kOptMaxLength
+};
+
+/// "--object is not supported yet", and kFailure.
+int refuse(std::string_view option);
+
+enum class Output : u8 { human, json };
+/// Parses the value of --output; false when it was reported.
+bool parse_output(const char* value, Output& output);
+
+/// Parses "a=b,c=d" (",," is a comma) onto the end of `settings`; "help" or "?" sets `help`.
+/// A name without a value is "on"; "noname" is "off".
+void parse_settings(std::string_view text, CreateSettings& settings, bool& help);
+
+/// `-o help`; with a file's name, the options of host files are among them.
+void print_create_options(const FormatDriver& format, bool has_file);
+
+/// Whether a cache mode's name is known.
+bool is_cache_mode(std::string_view name);
+
+/// Prints the help page with all commands.
+void print_help();
+std::span<const Command> all_commands();
+
+int run_create(int argc, char** argv);
+int run_convert(int argc, char** argv);
+int run_info(int argc, char** argv);
+int run_check(int argc, char** argv);
+int run_map(int argc, char** argv);
+
+} // namespace img::cli

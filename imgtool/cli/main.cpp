@@ -1,0 +1,149 @@
+// imgtool: disk images on the command line, with qemu-img's commands and options.
+#include "imgtool/cli/command.hpp"
+#include "imgtool/formats/all.hpp"
+
+#include <array>
+#include <cstdio>
+#include <cstring>
+
+namespace img::cli {
+
+namespace {
+
+constexpr const char* kVersion = "0.1.0";
+
+// Those without a function are qemu-img's that are still to come.
+constexpr std::array kCommands{
+    Command{"amend", "", nullptr},
+    Command{"bench", "", nullptr},
+    Command{"bitmap", "", nullptr},
+    Command{"check",
+            "[-q] [-f fmt] [--output=ofmt] [-r [leaks | all]] [-T src_cache] [-U] filename",
+            run_check},
+    Command{"commit", "", nullptr},
+    Command{"compare", "", nullptr},
+    Command{"convert",
+            "[--target-is-zero] [-U] [-C] [-c] [-p] [-q] [-n] [-f fmt] [-t cache] [-T src_cache] "
+            "[-O output_fmt] [-B backing_file [-F backing_fmt]] [-o options] [-S sparse_size] "
+            "[-m num_coroutines] [-W] filename [filename2 [...]] output_filename",
+            run_convert},
+    Command{"create",
+            "[-q] [-f fmt] [-b backing_file [-F backing_fmt]] [-u] [-o options] filename [size]",
+            run_create},
+    Command{"dd", "", nullptr},
+    Command{"info", "[-f fmt] [--output=ofmt] [--backing-chain] [-U] filename", run_info},
+    Command{"map",
+            "[-f fmt] [--start-offset=offset] [--max-length=len] [--output=ofmt] [-U] filename",
+            run_map},
+    Command{"measure", "", nullptr},
+    Command{"rebase", "", nullptr},
+    Command{"resize", "", nullptr},
+    Command{"snapshot", "", nullptr},
+};
+
+void print_version()
+{
+    // Callers of "qemu-img" look for its version, to know what options it has.
+    const bool as_qemu_img = program_name() == "qemu-img";
+    std::printf("%s version %s (Menagerie imgtool %s)\n", program_name().c_str(),
+                as_qemu_img ? "7.2.0" : kVersion, kVersion);
+}
+
+} // namespace
+
+std::span<const Command> all_commands()
+{
+    return kCommands;
+}
+
+void print_help()
+{
+    const char* name = program_name().c_str();
+    print_version();
+    std::printf("usage: %s [standard options] command [command options]\n"
+                "Disk image utility\n\n"
+                "    '-h', '--help'       display this help and exit\n"
+                "    '-V', '--version'    output version information and exit\n\n"
+                "Command syntax:\n",
+                name);
+    for (const Command& command : kCommands) {
+        if (command.run != nullptr) {
+            std::printf("  %s %s\n", command.name.data(), command.synopsis.data());
+        }
+    }
+    std::printf("\nCommand parameters:\n"
+                "  'size' is in bytes, or with a suffix k, M, G, T, P or E (1024, 1024k, ...)\n"
+                "  'options' is a comma separated list of name=value; -o help lists those of a "
+                "format\n"
+                "  'fmt' is the format; the file is looked at when it is not given\n"
+                "  -r repairs: 'leaks' gives back lost clusters, 'all' puts all right that it "
+                "can\n"
+                "  -S leaves out runs of that many zero bytes (4k when not given); 0: none\n"
+                "  -n writes into a file that is there; -c compresses; -p shows progress; -q is "
+                "quiet\n"
+                "  -U takes no lock; -u does not look at the backing file\n\n"
+                "Examples:\n"
+                "  %s create -f qcow2 disk.qcow2 10G\n"
+                "  %s create -f qcow2 -b base.qcow2 -F qcow2 overlay.qcow2\n"
+                "  %s convert -c -O qcow2 -o compression_type=zstd disk.raw disk.qcow2\n"
+                "  %s info --backing-chain overlay.qcow2\n"
+                "  %s map --output=json disk.qcow2\n"
+                "  %s check -r leaks disk.qcow2\n\n"
+                "Supported formats:",
+                name, name, name, name, name, name);
+    for (const FormatDriver* format : all_formats()) {
+        std::printf(" %s", format->name.data());
+    }
+    std::printf("\n");
+}
+
+namespace {
+
+int run_command(int argc, char** argv)
+{
+    const char* name = argv[0];
+    for (const Command& command : kCommands) {
+        if (command.name != name) {
+            continue;
+        }
+        if (command.run == nullptr) {
+            return report(std::string{"'"} + name + "' is not implemented yet");
+        }
+        const int code = command.run(argc, argv);
+        if (std::fflush(stdout) != 0) {
+            return report("the output could not be written");
+        }
+        return code;
+    }
+    return misuse(std::string{"Command not found: "} + name);
+}
+
+int run_program(int argc, char** argv)
+{
+    set_program_name(argc > 0 ? argv[0] : "imgtool");
+    if (argc < 2) {
+        return misuse("Not enough arguments");
+    }
+    const char* first = argv[1];
+    if (std::strcmp(first, "-h") == 0 || std::strcmp(first, "--help") == 0) {
+        print_help();
+        return kSuccess;
+    }
+    if (std::strcmp(first, "-V") == 0 || std::strcmp(first, "--version") == 0) {
+        print_version();
+        return kSuccess;
+    }
+    if (first[0] == '-') {
+        return misuse(std::string{"unrecognized option '"} + first + "'");
+    }
+    return run_command(argc - 1, argv + 1);
+}
+
+} // namespace
+
+} // namespace img::cli
+
+int main(int argc, char** argv)
+{
+    return img::cli::run_program(argc, argv);
+}

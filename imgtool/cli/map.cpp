@@ -1,0 +1,243 @@
+// imgtool map
+#include "imgtool/cli/command.hpp"
+#include "imgtool/open.hpp"
+#include "imgtool/ops/create.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <optional>
+
+namespace img::cli {
+
+namespace {
+
+struct Request {
+    std::string path;
+    std::string format;
+    Output output = Output::human;
+    bool share = false;
+    u64 start = 0;                 // bytes
+    std::optional<u64> max_length; // bytes
+};
+
+/// A range of the disk of one nature; a row of the output.
+struct Row {
+    u64 start;
+    u64 length;
+    std::size_t depth;
+    bool present;
+    bool zero;
+    bool data;
+    std::optional<u64> offset; // in the file of the layer
+
+    bool continues(const Row& before) const
+    {
+        return depth == before.depth && present == before.present && zero == before.zero &&
+               data == before.data && offset.has_value() == before.offset.has_value() &&
+               (!offset || *offset == *before.offset + before.length);
+    }
+};
+
+bool parse_number(const char* text, std::string_view what, u64& into)
+{
+    auto parsed = parse_size(text);
+    if (!parsed) {
+        report(
+            fmt::format("Invalid {} specified. You may use k, M, G, T, P or E suffixes for", what));
+        report("kilobytes, megabytes, gigabytes, terabytes, petabytes and exabytes.");
+        return false;
+    }
+    into = parsed.value();
+    return true;
+}
+
+bool parse(int argc, char** argv, Request& request)
+{
+    constexpr std::array<option, 9> kLong{{{"help", no_argument, nullptr, 'h'},
+                                           {"format", required_argument, nullptr, 'f'},
+                                           {"output", required_argument, nullptr, kOptOutput},
+                                           {"object", required_argument, nullptr, kOptObject},
+                                           {"image-opts", no_argument, nullptr, kOptImageOpts},
+                                           {"force-share", no_argument, nullptr, 'U'},
+                                           {"start-offset", required_argument, nullptr, 's'},
+                                           {"max-length", required_argument, nullptr, 'l'},
+                                           {}}};
+    OptionReader reader{argc, argv, "f:s:l:hU", kLong.data()};
+    u64 max_length = 0;
+    for (int c = reader.next(); c != OptionReader::kEnd; c = reader.next()) {
+        bool good = true;
+        switch (c) {
+        case 'h':
+            print_help();
+            std::exit(kSuccess);
+        case 'f':
+            request.format = reader.value();
+            break;
+        case 'U':
+            request.share = true;
+            break;
+        case kOptOutput:
+            good = parse_output(reader.value(), request.output);
+            break;
+        case 's':
+            good = parse_number(reader.value(), "start offset", request.start);
+            break;
+        case 'l':
+            good = parse_number(reader.value(), "max length", max_length);
+            request.max_length = max_length;
+            break;
+        case kOptObject:
+            refuse("--object");
+            return false;
+        case kOptImageOpts:
+            refuse("--image-opts");
+            return false;
+        default:
+            return false;
+        }
+        if (!good) {
+            return false;
+        }
+    }
+    if (reader.operands().size() != 1) {
+        misuse("Expecting one image file name");
+        return false;
+    }
+    request.path = reader.operands()[0];
+    return true;
+}
+
+Row row_of(const ChainDisk::Found& found, u64 start)
+{
+    const Extent& e = found.extent;
+    Row row{.start = start,
+            .length = e.length,
+            .depth = found.depth,
+            .present = e.kind != Extent::Kind::backing,
+            .zero = e.kind == Extent::Kind::zero || e.kind == Extent::Kind::backing,
+            .data = e.kind == Extent::Kind::data || e.kind == Extent::Kind::compressed,
+            .offset = std::nullopt};
+    if (e.kind == Extent::Kind::data || (e.kind == Extent::Kind::zero && e.reserved)) {
+        row.offset = e.at.bytes;
+    }
+    return row;
+}
+
+class Printer {
+public:
+    Printer(ChainDisk& disk, Output output) : disk_{disk}, output_{output}
+    {
+        if (output == Output::human) {
+            std::printf("%-16s%-16s%-16s%s\n", "Offset", "Length", "Mapped to", "File");
+        } else {
+            std::fputs("[", stdout);
+        }
+    }
+
+    /// False: the row cannot be shown, and that was reported.
+    bool print(const Row& row, bool last)
+    {
+        if (output_ == Output::human) {
+            return print_human(row);
+        }
+        std::printf("{ \"start\": %llu, \"length\": %llu, \"depth\": %zu, \"present\": %s, "
+                    "\"zero\": %s, \"data\": %s",
+                    static_cast<unsigned long long>(row.start),
+                    static_cast<unsigned long long>(row.length), row.depth, text(row.present),
+                    text(row.zero), text(row.data));
+        if (row.offset) {
+            std::printf(", \"offset\": %llu", static_cast<unsigned long long>(*row.offset));
+        }
+        std::fputs(last ? "}" : "},\n", stdout);
+        return true;
+    }
+
+    void finish()
+    {
+        if (output_ == Output::json) {
+            std::puts("]");
+        }
+    }
+
+private:
+    static const char* text(bool on) { return on ? "true" : "false"; }
+
+    bool print_human(const Row& row)
+    {
+        if (row.data && !row.offset) {
+            report("File contains external, encrypted or compressed clusters.");
+            return false;
+        }
+        if (row.data && !row.zero) {
+            std::printf("%#-16llx%#-16llx%#-16llx%s\n", static_cast<unsigned long long>(row.start),
+                        static_cast<unsigned long long>(row.length),
+                        static_cast<unsigned long long>(*row.offset),
+                        disk_.layers()[row.depth].path.c_str());
+        }
+        return true;
+    }
+
+    ChainDisk& disk_;
+    Output output_;
+};
+
+int print_map(ChainDisk& disk, const Request& request)
+{
+    Printer printer{disk, request.output};
+    const u64 size = disk.size();
+    const u64 limit = request.max_length.value_or(size);
+    const u64 end = request.start + std::min(limit, size - std::min(size, request.start));
+    std::optional<Row> pending;
+    if (request.start >= end) {
+        pending = Row{.start = request.start,
+                      .length = 0,
+                      .depth = 0,
+                      .present = false,
+                      .zero = false,
+                      .data = false,
+                      .offset = std::nullopt};
+    }
+    for (u64 at = request.start; at < end;) {
+        auto found = disk.find(at, end - at, MapDetail::exact);
+        if (!found) {
+            return report("Failed to read image metadata: " + found.error().message);
+        }
+        const Row row = row_of(found.value(), at);
+        at += row.length;
+        if (pending && row.continues(*pending)) {
+            pending->length += row.length;
+            continue;
+        }
+        if (pending && !printer.print(*pending, false)) {
+            return kFailure;
+        }
+        pending = row;
+    }
+    if (pending && !printer.print(*pending, true)) {
+        return kFailure;
+    }
+    printer.finish();
+    return kSuccess;
+}
+
+} // namespace
+
+int run_map(int argc, char** argv)
+{
+    Request request;
+    if (!parse(argc, argv, request)) {
+        return kFailure;
+    }
+    auto disk = open_chain({.path = request.path,
+                            .format = request.format,
+                            .backing = {.trust_probed = true},
+                            .share = request.share});
+    if (!disk) {
+        return report(fmt::format("Could not open '{}': {}", request.path, disk.error().message));
+    }
+    return print_map(*disk.value(), request);
+}
+
+} // namespace img::cli

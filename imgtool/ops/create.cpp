@@ -1,0 +1,138 @@
+#include "imgtool/ops/create.hpp"
+
+#include "imgtool/source/file_source.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cctype>
+#include <cerrno>
+#include <cmath>
+#include <cstdlib>
+#include <string_view>
+
+namespace img {
+
+namespace {
+
+using base::Errc;
+using base::fail;
+
+constexpr std::string_view kSuffixes = "bkmgtpe"; // each 1024 times the one before
+
+Result<std::string> check_value(const CreateOption& option, const std::string& value)
+{
+    if (option.type == CreateOption::Type::text) {
+        return value;
+    }
+    if (option.type == CreateOption::Type::boolean) {
+        if (value == "on" || value == "yes" || value == "true" || value == "y") {
+            return std::string{"on"};
+        }
+        if (value == "off" || value == "no" || value == "false" || value == "n") {
+            return std::string{"off"};
+        }
+        return fail(Errc::invalid_argument,
+                    fmt::format("Parameter '{}' expects 'on' or 'off'", option.name));
+    }
+    if (option.type == CreateOption::Type::number) {
+        char* end = nullptr;
+        errno = 0;
+        const unsigned long long number = std::strtoull(value.c_str(), &end, 0);
+        if (value.empty() || *end != '\0' || errno != 0 || value[0] == '-') {
+            return fail(Errc::invalid_argument,
+                        fmt::format("Parameter '{}' expects a number", option.name));
+        }
+        return std::to_string(number);
+    }
+    auto size = parse_size(value);
+    if (!size) {
+        return fail(Errc::invalid_argument,
+                    fmt::format("Parameter '{}' expects a non-negative number below 2^64\n"
+                                "Optional suffix k, M, G, T, P or E means kilo-, mega-, giga-, "
+                                "tera-, peta-\nand exabytes, respectively.",
+                                option.name));
+    }
+    return std::to_string(size.value());
+}
+
+} // namespace
+
+Result<u64> parse_size(const std::string& text)
+{
+    const char* begin = text.c_str();
+    char* end = nullptr;
+    if (std::isdigit(static_cast<unsigned char>(*begin)) == 0 && *begin != '.') {
+        return fail(Errc::invalid_argument, "not a size: " + text);
+    }
+    errno = 0;
+    const unsigned long long whole = std::strtoull(begin, &end, text.starts_with("0x") ? 16 : 10);
+    const bool too_large = errno == ERANGE;
+    double fraction = 0;
+    if (*end == '.' && !text.starts_with("0x")) {
+        const char* dot = end;
+        fraction = std::strtod(dot, &end);
+        if (end == dot || !std::isfinite(fraction) || fraction >= 1) {
+            return fail(Errc::invalid_argument, "not a size: " + text);
+        }
+    }
+    unsigned shift = 0;
+    if (*end != '\0') {
+        const auto suffix =
+            kSuffixes.find(static_cast<char>(std::tolower(static_cast<unsigned char>(*end))));
+        if (suffix == std::string_view::npos || end[1] != '\0') {
+            return fail(Errc::invalid_argument, "not a size: " + text);
+        }
+        shift = static_cast<unsigned>(suffix) * 10;
+    }
+    if (shift == 0 && fraction != 0) {
+        return fail(Errc::invalid_argument, "not a whole number of bytes: " + text);
+    }
+    if (too_large || whole > static_cast<u64>(INT64_MAX) >> shift) {
+        return fail(Errc::unsupported, "too large: " + text);
+    }
+    return (u64{whole} << shift) +
+           static_cast<u64>(fraction * static_cast<double>(u64{1} << shift) + 0.5);
+}
+
+Result<CreateSettings> complete_settings(const FormatDriver& format, const CreateSettings& given)
+{
+    for (const auto& [name, value] : given) {
+        const auto known = [&, &name = name](const CreateOption& o) { return o.name == name; };
+        if (std::ranges::none_of(format.create_options, known)) {
+            return fail(Errc::invalid_argument, fmt::format("Invalid parameter '{}'", name));
+        }
+    }
+    CreateSettings complete;
+    for (const CreateOption& option : format.create_options) {
+        std::string value{option.preset};
+        bool set = !value.empty();
+        for (const auto& [name, given_value] : given) { // the last one counts
+            if (name == option.name) {
+                value = given_value;
+                set = true;
+            }
+        }
+        if (!set) {
+            continue;
+        }
+        auto checked = check_value(option, value);
+        if (!checked) {
+            return std::move(checked).error();
+        }
+        complete.emplace_back(option.name, std::move(checked).value());
+    }
+    return complete;
+}
+
+Status create_image(const FormatDriver& format, const std::string& path,
+                    const CreateSettings& completed)
+{
+    auto file = FileSource::create(path);
+    if (!file) {
+        return std::move(file).error();
+    }
+    return format.create(*file.value(), completed);
+}
+
+} // namespace img

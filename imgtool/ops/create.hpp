@@ -1,0 +1,22 @@
+// Making an image from options as a user names them.
+#pragma once
+
+#include "imgtool/image.hpp"
+
+#include <string>
+
+namespace img {
+
+/// Checks settings against the format's table: unknown names, values of the wrong type. The result
+/// is complete and in the table's order.
+Result<CreateSettings> complete_settings(const FormatDriver& format, const CreateSettings& given);
+
+/// Makes the image file `path` and an empty image in it. `unsafe`: does not wait for the disk.
+Status create_image(const FormatDriver& format, const std::string& path,
+                    const CreateSettings& completed);
+
+/// A number with an optional fraction and suffix k, M, G, T, P or E: bytes.
+/// Errors: `invalid_argument`; `unsupported` for what is more than 2^63 - 1.
+Result<u64> parse_size(const std::string& text);
+
+} // namespace img
