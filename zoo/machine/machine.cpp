@@ -55,7 +55,7 @@ nlohmann::json make_manifest(const Recipe& recipe, const Materials& materials)
     return {{"schema", 1}, {"recipe", recipe.id}, {"drives", drives}};
 }
 
-/// Commas separate the options of -drive; a doubled one stands for itself.
+/// Commas separate the parts of an option's value; a doubled one stands for itself.
 std::string escape_commas(const std::string& text)
 {
     std::string escaped;

@@ -119,7 +119,7 @@ TEST_CASE("machine: the command line says what the recipe says", "[zoo]")
     const auto command = emulator_command("/bin/emulator", bench.recipe, materials, machine);
 
     CHECK(command ==
-          std::vector<std::string>{"/bin/emulator", "-name", "Tiny, 1", "-M", "pc", "-m", "16",
+          std::vector<std::string>{"/bin/emulator", "-name", "Tiny,, 1", "-M", "pc", "-m", "16",
                                    "-cpu", "486", "-nic", "none", "-drive",
                                    "file=" + (bench.folder / "m/floppy0.qcow2").string() +
                                        ",format=qcow2,if=floppy,index=0",
