@@ -319,7 +319,7 @@ Status Fetcher::from_deb(const std::string& url, const Media& media, Task& task)
     }
     auto file = PartialFile::open(store_.partial_path(media.sha256), OpenPartial::fresh);
     Status got = file ? read_file(package.value().path, task.into(file.value(), url))
-                      : Status{std::move(file).error()};
+                      : Status{file.error()};
     std::error_code error;
     fs::remove(package.value().path, error);
     if (!got) {
@@ -385,7 +385,7 @@ Result<FetchedMedia> Fetcher::fetch_current(const Recipe& recipe, const Media& m
     auto file = store_.temporary();
     Status got = file ? unpack({package.value().path, "deb", current.member, current.max_size},
                                task.into(file.value(), package.value().package))
-                      : Status{std::move(file).error()};
+                      : Status{file.error()};
     std::error_code error;
     fs::remove(package.value().path, error);
     if (!got) {

@@ -128,9 +128,8 @@ private:
         }
         std::string_view value = line.substr(colon + 1);
         value.remove_prefix(std::min(value.find_first_not_of(' '), value.size()));
-        if (name == "etag" && !value.starts_with("W/")) {
-            validator_ = value;
-        } else if (name == "last-modified" && validator_.empty()) {
+        const bool strong_tag = name == "etag" && !value.starts_with("W/");
+        if (strong_tag || (name == "last-modified" && validator_.empty())) {
             validator_ = value;
         } else if (name == "content-range" && value.starts_with("bytes ")) {
             range_start_ = std::strtoull(std::string{value.substr(6)}.c_str(), nullptr, 10);
