@@ -1,6 +1,8 @@
 #include "emulator/boards/pc.hpp"
 
 #include <algorithm>
+#include <bit>
+#include <utility>
 
 namespace emu::boards {
 
@@ -139,24 +141,24 @@ void PcBoard::build_interrupts()
                 }
             }};
         };
-        local_apic_ = std::make_unique<devices::LocalApic>(devices::LocalApic::Wiring{
-            .clock = clock_,
-            .memory = memory_,
-            .intr = to_cpu,
-            .nmi = on_rise(&Cpu::raise_nmi),
-            .smi = on_rise(&Cpu::raise_smi),
-            .init = Wire{[this](bool level) {
-                if (level) {
-                    request(PcEvent::cpu_reset);
-                }
-            }},
-            .pic_acknowledge = [this] { return pic_->acknowledge(); },
-            .end_of_interrupt =
-                [this](u8 vector) {
-                    if (io_apic_) {
-                        io_apic_->end_of_interrupt(vector);
-                    }
-                }});
+        local_apic_ = std::make_unique<devices::LocalApic>(
+            devices::LocalApic::Wiring{.clock = clock_,
+                                       .memory = memory_,
+                                       .intr = to_cpu,
+                                       .nmi = on_rise(&Cpu::raise_nmi),
+                                       .smi = on_rise(&Cpu::raise_smi),
+                                       .init = Wire{[this](bool level) {
+                                           if (level) {
+                                               request(PcEvent::cpu_reset);
+                                           }
+                                       }},
+                                       .pic_acknowledge = [this] { return pic_->acknowledge(); },
+                                       .end_of_interrupt =
+                                           [this](u8 vector) {
+                                               if (io_apic_) {
+                                                   io_apic_->end_of_interrupt(vector);
+                                               }
+                                           }});
         io_apic_ = std::make_unique<devices::IoApic>(
             memory_, [this](const devices::ApicMessage& m) { return local_apic_->deliver(m); });
     }
@@ -205,9 +207,8 @@ void PcBoard::build_pci()
     }};
     isa_bridge_ = std::make_unique<devices::pci::Piix3>(fabric, std::move(bridge));
     pci_ide_ = std::make_unique<devices::block::Piix3Ide>(
-        fabric, devices::block::Piix3Ide::Wiring{.clock = clock_,
-                                                 .irqs = {irq("ide0"), irq("ide1")},
-                                                 .log = config_.log});
+        fabric, devices::block::Piix3Ide::Wiring{
+                    .clock = clock_, .irqs = {irq("ide0"), irq("ide1")}, .log = config_.log});
     power_ = std::make_unique<devices::power::Piix4Pm>(
         fabric,
         devices::power::Piix4Pm::Wiring{.clock = clock_,
@@ -230,9 +231,8 @@ void PcBoard::build_pci()
         lines[i] = Wire{[this, i](bool level) { isa_bridge_->set_pirq(i, level); }};
     }
     pci_->connect_interrupts(std::move(lines));
-    for (Device* device : std::initializer_list<Device*>{pci_.get(), host_bridge_.get(),
-                                                         isa_bridge_.get(), pci_ide_.get(),
-                                                         power_.get()}) {
+    for (Device* device : std::initializer_list<Device*>{
+             pci_.get(), host_bridge_.get(), isa_bridge_.get(), pci_ide_.get(), power_.get()}) {
         add(*device);
     }
 }
@@ -249,10 +249,10 @@ void PcBoard::build_isa()
     port92_ = std::make_unique<SystemControlA>(
         SystemControlA::Wiring{.a20 = a20_->input(1), .reset = cpu_reset});
     timer_ = std::make_unique<I8254>(I8254::Wiring{.clock = clock_, .irq0 = irq("timer")});
-    port61_ = std::make_unique<SystemControlB>(SystemControlB::Wiring{
-        .clock = clock_,
-        .gate2 = Wire{[this](bool level) { timer_->set_gate2(level); }},
-        .output2 = [this] { return timer_->output2(); }});
+    port61_ = std::make_unique<SystemControlB>(
+        SystemControlB::Wiring{.clock = clock_,
+                               .gate2 = Wire{[this](bool level) { timer_->set_gate2(level); }},
+                               .output2 = [this] { return timer_->output2(); }});
     rtc_ = std::make_unique<Mc146818>(Mc146818::Wiring{.clock = clock_, .irq8 = irq("rtc")},
                                       Mc146818::Config{config_.rtc_start_seconds});
     dma_ = std::make_unique<I8237Pair>(memory_);
@@ -322,15 +322,18 @@ void PcBoard::reset()
     event_ = PcEvent::none;
     if (isa_bios_) {
         const std::size_t low = isa_bios_->size();
-        std::copy_n(config_.bios.end() - static_cast<std::ptrdiff_t>(low), low,
-                    isa_bios_->data());
+        std::copy_n(config_.bios.end() - static_cast<std::ptrdiff_t>(low), low, isa_bios_->data());
         memory_.notify_code_write(*isa_bios_, 0, low);
     }
     for (Device* device : devices_) {
         device->reset();
     }
+    if (started_ && !config_.boot_once.empty()) {
+        config_.boot_once.clear();
+        static_cast<void>(fill_cmos(config_.boot_order)); // was checked at construction
+    }
     if (cpu_ != nullptr) {
-        // The order of -boot once= holds for the first power-on only.
+        started_ = true;
         cpu_->reset();
     }
 }

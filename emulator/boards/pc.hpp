@@ -43,7 +43,7 @@ enum class PcEvent : u8 {
 struct PcDrive {
     std::string name; // "ide0-hd0", "ide1-cd0", "floppy0"
     bool removable;
-    img::Disk* disk;  // null: empty
+    img::Disk* disk; // null: empty
 };
 
 class PcBoard final : public X86Hooks {
@@ -149,6 +149,7 @@ private:
     PortSpace ports_;
     Cpu* cpu_ = nullptr;
     PcEvent event_ = PcEvent::none;
+    bool started_ = false; // the first reset with a CPU was power-on
     std::vector<Device*> devices_;
     std::map<std::string, InputSink*> inputs_;
 

@@ -40,7 +40,7 @@ struct PcConfig {
     std::string cpu_model = "pentium3"; // for whoever makes the CPU
     bool smm = false;                   // the CPU answers SMI
 
-    std::vector<u8> bios;    // ends at 4 GiB
+    std::vector<u8> bios; // ends at 4 GiB
     VgaKind vga = VgaKind::pci;
     std::vector<u8> vga_rom; // may be empty
 

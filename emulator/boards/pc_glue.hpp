@@ -27,8 +27,8 @@ public:
 
 private:
     Listener listener_;
-    std::array<u32, kLines> sources_{};     // a bit for each source that drives the line
-    std::array<unsigned, kLines> wired_{};  // sources given out
+    std::array<u32, kLines> sources_{};    // a bit for each source that drives the line
+    std::array<unsigned, kLines> wired_{}; // sources given out
 };
 
 /// FERR# to interrupt 13 and back through port F0h, as the AT did it.

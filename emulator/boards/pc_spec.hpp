@@ -24,24 +24,23 @@ static_assert(kPcMemories[4].base + kPcMemories[4].size == kPcHighestRam);
 
 // Ports of devices that map themselves (PCI configuration, IDE, VGA, ACPI) are not repeated here.
 inline constexpr std::array kPcPorts{
-    PortSpec{"i8237", 0x000, 0x10},  PortSpec{"i8259", 0x020, 2},
-    PortSpec{"i8254", 0x040, 4},     PortSpec{"i8042", 0x060, 1},
-    PortSpec{"port61", 0x061, 1},    PortSpec{"i8042", 0x064, 1},
-    PortSpec{"mc146818", 0x070, 4},  PortSpec{"checkpoint", 0x080, 1},
-    PortSpec{"i8237", 0x081, 0x0f},  PortSpec{"port92", 0x092, 1},
-    PortSpec{"i8259", 0x0a0, 2},     PortSpec{"i8237", 0x0c0, 0x20},
-    PortSpec{"debug-e9", 0x0e9, 1},  PortSpec{"fpu-error", 0x0f0, 2},
-    PortSpec{"serial1", 0x2f8, 8},   PortSpec{"parallel0", 0x378, 3},
-    PortSpec{"fdc", 0x3f0, 6},       PortSpec{"fdc", 0x3f7, 1},
-    PortSpec{"serial0", 0x3f8, 8},   PortSpec{"debug-402", 0x402, 1},
-    PortSpec{"i8259", 0x4d0, 2},     PortSpec{"fw-cfg", 0x510, 0x0c},
+    PortSpec{"i8237", 0x000, 0x10}, PortSpec{"i8259", 0x020, 2},
+    PortSpec{"i8254", 0x040, 4},    PortSpec{"i8042", 0x060, 1},
+    PortSpec{"port61", 0x061, 1},   PortSpec{"i8042", 0x064, 1},
+    PortSpec{"mc146818", 0x070, 4}, PortSpec{"checkpoint", 0x080, 1},
+    PortSpec{"i8237", 0x081, 0x0f}, PortSpec{"port92", 0x092, 1},
+    PortSpec{"i8259", 0x0a0, 2},    PortSpec{"i8237", 0x0c0, 0x20},
+    PortSpec{"debug-e9", 0x0e9, 1}, PortSpec{"fpu-error", 0x0f0, 2},
+    PortSpec{"serial1", 0x2f8, 8},  PortSpec{"parallel0", 0x378, 3},
+    PortSpec{"fdc", 0x3f0, 6},      PortSpec{"fdc", 0x3f7, 1},
+    PortSpec{"serial0", 0x3f8, 8},  PortSpec{"debug-402", 0x402, 1},
+    PortSpec{"i8259", 0x4d0, 2},    PortSpec{"fw-cfg", 0x510, 0x0c},
 };
 
 inline constexpr std::array kPcIrqs{
-    IrqSpec{"timer", 0},     IrqSpec{"keyboard", 1},   IrqSpec{"serial1", 3},
-    IrqSpec{"serial0", 4},   IrqSpec{"fdc", 6},        IrqSpec{"parallel0", 7},
-    IrqSpec{"rtc", 8},       IrqSpec{"acpi", 9},       IrqSpec{"mouse", 12},
-    IrqSpec{"fpu-error", 13}, IrqSpec{"ide0", 14},     IrqSpec{"ide1", 15},
+    IrqSpec{"timer", 0},  IrqSpec{"keyboard", 1},   IrqSpec{"serial1", 3}, IrqSpec{"serial0", 4},
+    IrqSpec{"fdc", 6},    IrqSpec{"parallel0", 7},  IrqSpec{"rtc", 8},     IrqSpec{"acpi", 9},
+    IrqSpec{"mouse", 12}, IrqSpec{"fpu-error", 13}, IrqSpec{"ide0", 14},   IrqSpec{"ide1", 15},
 };
 
 inline constexpr BoardSpec kPc{

@@ -3,9 +3,11 @@
 namespace emu::devices {
 
 I8254::I8254(Wiring wiring)
-    : wiring_{std::move(wiring)}, timer_{wiring_.clock, "i8254.out0", [this] { output_event(); }}
+    : wiring_{.clock = wiring.clock, .irq0 = {}}, timer_{wiring_.clock, "i8254.out0",
+                                                         [this] { output_event(); }}
 {
-    reset();
+    reset(); // drives nothing yet: what is at the wires' ends may not be constructed
+    wiring_.irq0 = std::move(wiring.irq0);
 }
 
 void I8254::reset()
