@@ -1,7 +1,6 @@
 #include "zoo/fetch/http.hpp"
 
 #include "zoo/fetch/curl_handle.hpp"
-#include "zoo/store/store.hpp"
 
 #include <fmt/core.h>
 #include <unistd.h>
@@ -14,7 +13,6 @@
 
 namespace zoo {
 
-namespace fs = std::filesystem;
 using base::Errc;
 using base::Status;
 using base::u64;
@@ -31,14 +29,9 @@ struct Origin {
     std::string validator;
 };
 
-fs::path origin_path(const PartialFile& file)
-{
-    return file.path().string() + std::string{kPartialOriginSuffix};
-}
-
 Origin load_origin(const PartialFile& file)
 {
-    auto text = read_text(origin_path(file), kMaxOriginSize);
+    auto text = read_text(file.origin_path(), kMaxOriginSize);
     if (!text) {
         return {};
     }
@@ -177,7 +170,7 @@ private:
                            fmt::format("wrong size: {} bytes instead of {}",
                                        file_.size() + static_cast<u64>(length), *request_.size)));
         }
-        auto noted = write_text(origin_path(file_), request_.url + "\n" + validator_);
+        auto noted = write_text(file_.origin_path(), request_.url + "\n" + validator_);
         return noted ? true : refuse(std::move(noted).error());
     }
 
