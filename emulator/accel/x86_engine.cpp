@@ -255,7 +255,7 @@ Block* X86Engine::find_or_translate(bool single)
             return nullptr;
         }
         if (second.host != block->second_page) {
-            cache_.invalidate(block->host, 1);
+            cache_.invalidate(block->host, 1); // another page lies behind it now
             block = nullptr;
         }
     }
@@ -480,16 +480,18 @@ void X86Engine::recover(const u8* return_address)
 
 void X86Engine::code_written(RamBlock& block, u64 offset, u64 length)
 {
-    const u8* host = block.data() + offset;
-    statistics_.blocks_invalidated += cache_.invalidate(host, length);
+    const auto dropped = cache_.invalidate(block.data() + offset, length);
+    statistics_.blocks_invalidated += dropped.size();
+    for (const Block* gone : dropped) {
+        ir::JumpEntry& entry = state_.jump[ir::jump_index(gone->pc)];
+        if (entry.code == gone->code.entry) {
+            entry = {};
+        }
+    }
     for (u64 page = offset / kPageSize; page <= (offset + length - 1) / kPageSize; ++page) {
         if (!cache_.page_has_code(block.data() + page * kPageSize)) {
             block.code_pages()[page] = 0;
         }
-    }
-    // The dropped blocks may stand in the jump table.
-    for (ir::JumpEntry& entry : state_.jump) {
-        entry = {};
     }
 }
 

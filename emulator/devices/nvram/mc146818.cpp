@@ -151,7 +151,9 @@ void Mc146818::set_time(i64 seconds)
 
 void Mc146818::second_passed()
 {
-    second_timer_.arm(second_timer_.deadline_ns() + kSecondNs);
+    // Seconds behind (a forged snapshot) are skipped, not caught up with one by one.
+    second_timer_.arm(
+        std::max(second_timer_.deadline_ns() + kSecondNs, wiring_.clock.now_ns() + 1));
     if ((ram_[kRegisterB] & kSet) != 0) {
         return; // SET freezes the time and aborts updates
     }
