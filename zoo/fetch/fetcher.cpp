@@ -318,8 +318,8 @@ Status Fetcher::from_deb(const std::string& url, const Media& media, Task& task)
         return std::move(package).error();
     }
     auto file = PartialFile::open(store_.partial_path(media.sha256), OpenPartial::fresh);
-    Status got = file ? read_file(package.value().path, task.into(file.value(), url))
-                      : Status{file.error()};
+    Status got =
+        file ? read_file(package.value().path, task.into(file.value(), url)) : Status{file.error()};
     std::error_code error;
     fs::remove(package.value().path, error);
     if (!got) {

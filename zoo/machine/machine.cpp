@@ -208,8 +208,8 @@ std::vector<std::string> emulator_command(const fs::path& emulator, const Recipe
     // The LGPL VGA BIOS of Debian's vgabios package, for the standard VGA.
     constexpr const char* kLgplVgaBios = "/usr/share/vgabios/vgabios.stdvga.bin";
     const Machine& spec = recipe.machine;
-    std::vector<std::string> command{
-        emulator, "-name", recipe.title, "-M", spec.board, "-m", std::to_string(spec.memory_mib)};
+    std::vector<std::string> command{emulator,   "-name", escape_commas(recipe.title),    "-M",
+                                     spec.board, "-m",    std::to_string(spec.memory_mib)};
     const auto add = [&](const char* option, const std::string& value) {
         if (!value.empty()) {
             command.insert(command.end(), {option, value});
