@@ -41,17 +41,16 @@ constexpr u8 kCarrier = 0x80;
 } // namespace
 
 Uart16550::Uart16550(std::string name, Wiring wiring)
-    : name_{std::move(name)}, wiring_{std::move(wiring)}, transmit_timer_{wiring_.clock, "transmit",
-                                                                          [this] {
-                                                                              transmit_event();
-                                                                          }},
+    : name_{std::move(name)}, wiring_{.clock = wiring.clock, .irq = {}, .line = wiring.line},
+      transmit_timer_{wiring_.clock, "transmit", [this] { transmit_event(); }},
       receive_timer_{wiring_.clock, "receive", [this] { receive_event(); }},
       timeout_timer_{wiring_.clock, "timeout", [this] {
                          timeout_ = !receive_fifo_.empty();
                          update_irq();
                      }}
 {
-    reset();
+    reset(); // drives nothing yet: what is at the wires' ends may not be constructed
+    wiring_.irq = std::move(wiring.irq);
 }
 
 void Uart16550::reset()
