@@ -15,6 +15,7 @@ constexpr u64 kLowBios = 0x2'0000; // bytes of the BIOS that also show below 1 M
 constexpr u64 kVramSize = 16 << 20;
 constexpr u64 kIsaFrameBuffer = 0xe000'0000; // where the DISPI interface's ISA flavour has it
 constexpr int kRomPriority = 1;
+constexpr u64 kTimerDelayNs = 2000;     // two pulses of the timer's clock
 constexpr unsigned kTimerIoApicPin = 2; // interrupt 0; pin 0 is the 8259 pair's
 
 // Slots and functions as PCs with these chips have them.
@@ -253,7 +254,8 @@ void PcBoard::build_isa()
     a20_ = std::make_unique<A20Gate>(memory_);
     port92_ = std::make_unique<SystemControlA>(
         SystemControlA::Wiring{.a20 = a20_->input(1), .reset = cpu_reset});
-    timer_ = std::make_unique<I8254>(I8254::Wiring{.clock = clock_, .irq0 = irq("timer")});
+    timer_irq_ = std::make_unique<DelayedRise>(clock_, kTimerDelayNs, irq("timer"));
+    timer_ = std::make_unique<I8254>(I8254::Wiring{.clock = clock_, .irq0 = timer_irq_->input()});
     port61_ = std::make_unique<SystemControlB>(
         SystemControlB::Wiring{.clock = clock_,
                                .gate2 = Wire{[this](bool level) { timer_->set_gate2(level); }},
@@ -289,9 +291,9 @@ void PcBoard::build_isa()
     map_ports("debug-e9", *debug_e9_);
     map_ports("debug-402", *debug_402_);
     for (Device* device : std::initializer_list<Device*>{
-             a20_.get(), port92_.get(), timer_.get(), port61_.get(), rtc_.get(), dma_.get(),
-             &keyboard_, &mouse_, keyboard_controller_.get(), uarts_[0].get(), uarts_[1].get(),
-             parallel_.get(), &checkpoint_, debug_e9_.get(), debug_402_.get()}) {
+             a20_.get(), port92_.get(), timer_irq_.get(), timer_.get(), port61_.get(), rtc_.get(),
+             dma_.get(), &keyboard_, &mouse_, keyboard_controller_.get(), uarts_[0].get(),
+             uarts_[1].get(), parallel_.get(), &checkpoint_, debug_e9_.get(), debug_402_.get()}) {
         add(*device);
     }
 }

@@ -176,6 +176,7 @@ private:
     std::unique_ptr<FpuErrorLatch> fpu_error_;
     std::unique_ptr<devices::A20Gate> a20_;
     std::unique_ptr<devices::SystemControlA> port92_;
+    std::unique_ptr<DelayedRise> timer_irq_;
     std::unique_ptr<devices::I8254> timer_;
     std::unique_ptr<devices::SystemControlB> port61_;
     std::unique_ptr<devices::Mc146818> rtc_;
