@@ -25,7 +25,7 @@ struct BackingPolicy {
 
 struct OpenOptions {
     std::string path;
-    std::string format; // "raw", "qcow2"; empty: probed
+    std::string format = {}; // "raw", "qcow2"; empty: probed
     bool read_only = true;
     BackingPolicy backing = {};
     bool share = false;  // take no lock (`-U`)

@@ -15,8 +15,8 @@ struct CreateParameters {
     u32 refcount_bits = 16;
     bool lazy_refcounts = false;
     Codec codec = Codec::raw_deflate;
-    std::string backing_name;
-    std::string backing_format;
+    std::string backing_name = {};
+    std::string backing_format = {};
     enum class Preallocation : u8 {
         off,
         metadata,
