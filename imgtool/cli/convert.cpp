@@ -203,6 +203,7 @@ public:
     int run();
 
 private:
+    int run_steps();
     Status open_sources();
     Status make_target();
     Status check_format();
@@ -327,23 +328,30 @@ Status Conversion::copy()
         .target_is_zero = request_.target_is_zero || (fresh && request_.backing.empty()),
         .target_has_backing = !request_.backing.empty(),
         .progress = [this](u64 done, u64 total) { return show_progress(done, total); }};
-    if (request_.progress) {
-        std::printf("    (0.00/100%%)\r");
-        std::fflush(stdout);
-    }
     if (auto done = convert(sources_, *target_, options); !done) {
         return done;
     }
     if (auto done = target_->flush(); !done) {
         return done;
     }
-    if (request_.progress) {
-        std::printf("    (100.00/100%%)\r\n");
-    }
+    (void)show_progress(1, 1);
     return base::ok();
 }
 
 int Conversion::run()
+{
+    if (request_.progress) {
+        std::printf("    (0.00/100%%)\r");
+        std::fflush(stdout);
+    }
+    const int code = run_steps();
+    if (request_.progress) {
+        std::printf("\n");
+    }
+    return code;
+}
+
+int Conversion::run_steps()
 {
     for (const auto step : {&Conversion::open_sources, &Conversion::check_format}) {
         if (auto done = (this->*step)(); !done) {

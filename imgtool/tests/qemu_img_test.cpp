@@ -192,7 +192,7 @@ TEST_CASE("against qemu-img: what convert writes is equal, and clean for both")
           "convert -c -O raw a.raw x", "convert -S 3 a.raw x", "convert -n a.raw nope",
           "convert -O qcow2 a.raw /nonexistent/x", "convert -O qcow2 -B a.raw a.raw x",
           "convert -O raw -B a.raw -F raw a.raw x", "convert -m 99 a.raw x", "convert a.raw a.raw",
-          "convert --target-is-zero a.raw x", "convert -p a.raw x -t huh"}) {
+          "convert --target-is-zero a.raw x", "convert a.raw x -t huh"}) {
         duel.same(arguments);
     }
 }

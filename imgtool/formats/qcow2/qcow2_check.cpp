@@ -33,7 +33,8 @@ public:
 private:
     Status count_refblocks();
     Status compare();
-    Status compare_one(u64 cluster);
+    Status compare_all(bool fix);
+    Status compare_one(u64 cluster, bool may_fix_it);
     Status rebuild();
     Status check_copied_flags();
     Status check_copied_in_l2(u64 offset);
@@ -116,7 +117,7 @@ Status Checker::count_refblocks()
     return base::ok();
 }
 
-Status Checker::compare_one(u64 cluster)
+Status Checker::compare_one(u64 cluster, bool may_fix_it)
 {
     auto stored = refcounts_.get(cluster);
     if (!stored) {
@@ -129,7 +130,8 @@ Status Checker::compare_one(u64 cluster)
     const bool leak = stored.value() > real;
     // A used cluster counted as free: whatever else is counted is not to be trusted either.
     needs_rebuild_ = needs_rebuild_ || stored.value() == 0;
-    const bool fix = may_fix(leak) && !needs_rebuild_ && real <= geometry_.refcount_max();
+    const bool fix =
+        may_fix_it && may_fix(leak) && !needs_rebuild_ && real <= geometry_.refcount_max();
     problem(fmt::format("{} cluster {} refcount={} reference={}",
                         fix    ? "Repairing"
                         : leak ? "Leaked"
@@ -150,13 +152,29 @@ Status Checker::compare()
         report_.corruptions += rebuild_problems_;
         return base::ok();
     }
+    // All is told before anything is repaired: a repair may turn out to need more than this.
+    const CheckReport before = report_;
+    if (auto done = compare_all(false); !done) {
+        return done;
+    }
+    if (repair_ == Repair::none || needs_rebuild_ ||
+        (report_.leaks == 0 && report_.corruptions == 0)) {
+        return base::ok();
+    }
+    report_.leaks = before.leaks;
+    report_.corruptions = before.corruptions;
+    return compare_all(true);
+}
+
+Status Checker::compare_all(bool fix)
+{
     for (u64 cluster = 0; cluster < counter_.file_clusters(); ++cluster) {
         if (refcounts_.crowded()) {
             if (auto done = refcounts_.write_blocks(); !done) {
                 return done;
             }
         }
-        if (auto done = compare_one(cluster); !done) {
+        if (auto done = compare_one(cluster, fix); !done) {
             return done;
         }
     }
