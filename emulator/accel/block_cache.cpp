@@ -1,0 +1,175 @@
+#include "emulator/accel/block_cache.hpp"
+
+#include <algorithm>
+
+namespace emu::accel {
+
+namespace {
+
+bool ranges_meet(const u8* a, u64 a_length, const u8* b, u64 b_length)
+{
+    return a < b + b_length && b < a + a_length;
+}
+
+} // namespace
+
+BlockCache::BlockCache() : buckets_(kBuckets, nullptr) {}
+
+const u8* BlockCache::page_of(const u8* host)
+{
+    return reinterpret_cast<const u8*>(reinterpret_cast<u64>(host) & ~(kPageSize - 1));
+}
+
+std::size_t BlockCache::bucket(const u8* host, u32 pc, u32 context)
+{
+    const u64 key = reinterpret_cast<u64>(host) ^ (u64{pc} << 7) ^ (u64{context} << 23);
+    return (key * 0x9e37'79b9'7f4a'7c15u) >> 48;
+}
+
+Block* BlockCache::find(const u8* host, u32 pc, u32 context, bool single) const
+{
+    for (Block* block = buckets_[bucket(host, pc, context)]; block != nullptr;
+         block = block->next_in_bucket) {
+        if (block->host == host && block->pc == pc && block->context == context &&
+            block->single == single) {
+            return block;
+        }
+    }
+    return nullptr;
+}
+
+Block* BlockCache::insert(std::unique_ptr<Block> block)
+{
+    Block* added = block.get();
+    blocks_.push_back(std::move(block));
+    ++live_;
+    Block*& head = buckets_[bucket(added->host, added->pc, added->context)];
+    added->next_in_bucket = head;
+    head = added;
+    pages_[page_of(added->host)].push_back(added);
+    if (added->two_pages()) {
+        pages_[added->second_page].push_back(added);
+    }
+    return added;
+}
+
+void BlockCache::link(Block& from, unsigned exit, Block& to)
+{
+    from.link_targets[exit] = &to;
+    to.incoming.push_back({&from, exit});
+    codegen::x64::Assembler::patch(from.code.exits[exit].jump, to.code.entry);
+}
+
+bool BlockCache::overlaps(const u8* host, u64 length) const
+{
+    const auto page = pages_.find(page_of(host));
+    if (page == pages_.end()) {
+        return false;
+    }
+    return std::ranges::any_of(page->second, [&](const Block* block) {
+        const u64 in_first =
+            std::min<u64>(block->byte_length,
+                          kPageSize - static_cast<u64>(block->host - page_of(block->host)));
+        return ranges_meet(block->host, in_first, host, length) ||
+               (block->two_pages() && ranges_meet(block->second_page,
+                                                  block->byte_length - in_first, host, length));
+    });
+}
+
+unsigned BlockCache::invalidate(const u8* host, u64 length)
+{
+    unsigned dropped = 0;
+    const u8* const end = host + length;
+    while (host < end) {
+        const u8* const page = page_of(host);
+        const u64 here = std::min<u64>(static_cast<u64>(end - host),
+                                       kPageSize - static_cast<u64>(host - page));
+        const auto found = pages_.find(page);
+        if (found != pages_.end()) {
+            std::vector<Block*> victims;
+            for (Block* block : found->second) {
+                const u64 in_first = std::min<u64>(
+                    block->byte_length,
+                    kPageSize - static_cast<u64>(block->host - page_of(block->host)));
+                if (ranges_meet(block->host, in_first, host, here) ||
+                    (block->two_pages() &&
+                     ranges_meet(block->second_page, block->byte_length - in_first, host, here))) {
+                    victims.push_back(block);
+                }
+            }
+            for (Block* block : victims) {
+                remove(*block);
+                ++dropped;
+            }
+        }
+        host += here;
+    }
+    return dropped;
+}
+
+bool BlockCache::page_has_code(const u8* host) const
+{
+    const auto page = pages_.find(page_of(host));
+    return page != pages_.end() && !page->second.empty();
+}
+
+void BlockCache::unlink(Block& block)
+{
+    for (const Block::Incoming& link : block.incoming) {
+        if (link.from->link_targets[link.exit] == &block) {
+            link.from->link_targets[link.exit] = nullptr;
+            const auto& site = link.from->code.exits[link.exit];
+            codegen::x64::Assembler::patch(site.jump, site.stub);
+        }
+    }
+    block.incoming.clear();
+    for (unsigned exit = 0; exit < block.link_targets.size(); ++exit) {
+        if (block.link_targets[exit] != nullptr) {
+            std::erase_if(block.link_targets[exit]->incoming,
+                          [&](const Block::Incoming& link) { return link.from == &block; });
+            block.link_targets[exit] = nullptr;
+            const auto& site = block.code.exits[exit];
+            codegen::x64::Assembler::patch(site.jump, site.stub);
+        }
+    }
+}
+
+/// The block's memory stays until clear(): it may be the one that is executing.
+void BlockCache::remove(Block& block)
+{
+    unlink(block);
+    block.dead = true;
+    --live_;
+    Block** link = &buckets_[bucket(block.host, block.pc, block.context)];
+    while (*link != &block) {
+        link = &(*link)->next_in_bucket;
+    }
+    *link = block.next_in_bucket;
+    std::erase(pages_[page_of(block.host)], &block);
+    if (block.two_pages()) {
+        std::erase(pages_[block.second_page], &block);
+    }
+}
+
+void BlockCache::clear()
+{
+    std::ranges::fill(buckets_, nullptr);
+    by_code_.clear();
+    pages_.clear();
+    blocks_.clear();
+    live_ = 0;
+}
+
+const Block* BlockCache::find_by_code(const u8* address) const
+{
+    const auto after = std::ranges::upper_bound(by_code_, address, {},
+                                                [](const Block* b) { return b->code.entry; });
+    return after == by_code_.begin() ? nullptr : *std::prev(after);
+}
+
+void BlockCache::note_compiled(Block& block)
+{
+    by_code_.push_back(&block);
+}
+
+} // namespace emu::accel

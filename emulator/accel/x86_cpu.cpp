@@ -1,0 +1,222 @@
+#include "emulator/accel/x86_cpu.hpp"
+
+#include "emulator/accel/x86_engine.hpp"
+
+#include <fmt/format.h>
+
+namespace emu::accel {
+
+namespace {
+
+__extension__ using u128 = unsigned __int128;
+
+class X86Cpu final : public Cpu {
+public:
+    X86Cpu(const X86CpuConfig& config, AddressSpace& memory, X86Hooks& hooks, Clock& clock)
+        : engine_{config, memory}, state_{engine_.state()}, clock_{clock}
+    {
+        x86::World& world = engine_.world();
+        world.hooks = &hooks;
+        world.time_stamp = [this] {
+            return static_cast<u64>(u128{clock_.now_ns()} * clock_.instructions_per_second() /
+                                    1'000'000'000u);
+        };
+        state_.model = x86::find_model(config.model);
+        clock_.set_instruction_source([this] { return state_.retired(); });
+        x86::reset(state_);
+    }
+    ~X86Cpu() override { clock_.set_instruction_source({}); }
+
+    std::string_view name() const override { return "cpu0"; }
+    void reset() override
+    {
+        // Runs between instructions or inside one that resets the machine; counting goes on.
+        x86::reset(state_);
+        request_stop();
+    }
+    void visit_state(StateVisitor& visitor) override
+    {
+        x86::visit_state(state_, visitor);
+        if (visitor.restoring()) {
+            engine_.forget_translations();
+        }
+    }
+
+    Stop run(u64 until) override;
+    u64 instructions() const override { return state_.retired(); }
+
+    void request_stop() override
+    {
+        stop_requested_ = true;
+        interrupt_execution();
+    }
+    void set_interrupt_line(bool level) override
+    {
+        state_.interrupt_line = level;
+        if (level) {
+            interrupt_execution();
+        }
+    }
+    void raise_nmi() override
+    {
+        state_.nmi_pending = true;
+        interrupt_execution();
+    }
+    void raise_smi() override
+    {
+        state_.smi_pending = true;
+        interrupt_execution();
+    }
+
+    std::string registers_text() override;
+    std::string translator_text() override;
+    std::optional<u64> virtual_to_physical(u64 address) override
+    {
+        return x86::probe(state_, static_cast<u32>(address));
+    }
+    u64 program_counter() override
+    {
+        return static_cast<u32>(state_.seg[x86::kCs].base + state_.pc);
+    }
+
+private:
+    /// Ends run_some() at the next instruction boundary: no budget is left behind the current one.
+    void interrupt_execution()
+    {
+        state_.attention = 1;
+        state_.until -= static_cast<u64>(state_.budget);
+        state_.budget = 0;
+    }
+    void single_step();
+
+    X86Engine engine_;
+    x86::State& state_;
+    Clock& clock_;
+    bool stop_requested_ = false;
+};
+
+Cpu::Stop X86Cpu::run(u64 until)
+{
+    stop_requested_ = false;
+    for (;;) {
+        if (state_.shutdown) {
+            return Stop::shutdown;
+        }
+        if (stop_requested_) {
+            return Stop::requested;
+        }
+        const u64 retired = state_.retired();
+        if (retired >= until) {
+            return Stop::budget;
+        }
+        state_.until = until;
+        state_.budget = static_cast<base::i64>(until - retired);
+        state_.attention = 0;
+        if (x86::interrupt_deliverable(state_) && x86::take_pending_interrupt(state_)) {
+            continue;
+        }
+        if (state_.halted) {
+            return Stop::halted;
+        }
+        if (state_.interrupt_shadow || x86::needs_single_step(state_)) {
+            single_step();
+        } else {
+            engine_.run_some();
+        }
+    }
+}
+
+void X86Cpu::single_step()
+{
+    const bool stepping = x86::needs_single_step(state_);
+    const bool trap_flag = (state_.eflags & x86::kTf) != 0;
+    state_.interrupt_shadow = false; // unless the instruction asks for it again
+    if (stepping && x86::check_execution_breakpoint(state_)) {
+        x86::deliver_fault(state_);
+        return;
+    }
+    const u64 faults = engine_.faults_delivered();
+    engine_.run_single(stepping);
+    const bool completed = engine_.faults_delivered() == faults;
+    if (stepping && completed && x86::after_instruction(state_, trap_flag)) {
+        x86::deliver_debug_trap(state_);
+    }
+}
+
+std::string segment_line(const char* name, const x86::Segment& s)
+{
+    return fmt::format("{:3}={:04x} {:08x} {:08x} type={:02x} dpl={}{}{}\n", name, s.selector,
+                       s.base, s.limit, s.type, s.dpl, s.present ? " P" : "", s.big ? " B" : "");
+}
+
+std::string X86Cpu::registers_text()
+{
+    const auto r = [this](unsigned n) { return state_.reg32(n); };
+    std::string text = fmt::format(
+        "EAX={:08x} EBX={:08x} ECX={:08x} EDX={:08x}\nESI={:08x} EDI={:08x} EBP={:08x} "
+        "ESP={:08x}\nEIP={:08x} EFL={:08x} CPL={} HLT={} A20={} SMM={}\n",
+        r(x86::kEax), r(x86::kEbx), r(x86::kEcx), r(x86::kEdx), r(x86::kEsi), r(x86::kEdi),
+        r(x86::kEbp), r(x86::kEsp), state_.pc, state_.full_eflags(), state_.cpl,
+        state_.halted ? 1 : 0, engine_.world().memory->a20() ? 1 : 0, state_.in_smm ? 1 : 0);
+    constexpr std::array<const char*, x86::kSegments> kNames{"ES", "CS", "SS", "DS", "FS", "GS"};
+    for (unsigned i = 0; i < x86::kSegments; ++i) {
+        text += segment_line(kNames[i], state_.seg[i]);
+    }
+    text += segment_line("LDT", state_.ldtr) + segment_line("TR", state_.tr);
+    text += fmt::format("GDT= {:08x} {:04x}\nIDT= {:08x} {:04x}\n", state_.gdtr.base,
+                        state_.gdtr.limit, state_.idtr.base, state_.idtr.limit);
+    text += fmt::format("CR0={:08x} CR2={:08x} CR3={:08x} CR4={:08x}\n", state_.cr0, state_.cr2,
+                        state_.cr3, state_.cr4);
+    text += fmt::format("DR0={:08x} DR1={:08x} DR2={:08x} DR3={:08x} DR6={:08x} DR7={:08x}\n",
+                        state_.dr[0], state_.dr[1], state_.dr[2], state_.dr[3], state_.dr6,
+                        state_.dr7);
+    text += fmt::format("instructions={}\n", state_.retired());
+    return text;
+}
+
+std::string X86Cpu::translator_text()
+{
+    const EngineStatistics& s = engine_.statistics();
+    const auto per = [](u64 total, u64 count) {
+        return count == 0 ? 0.0 : static_cast<double>(total) / static_cast<double>(count);
+    };
+    return fmt::format(
+        "code cache          {} of {} bytes, {} blocks live, {} flushes\n"
+        "translated          {} blocks, {} instructions, {} guest bytes\n"
+        "front end and passes {:.0f} ns per guest instruction\n"
+        "compiled            {} blocks, {} instructions, {} guest bytes, {} code bytes\n"
+        "code generation     {:.0f} ns per guest instruction\n"
+        "code bytes          {:.1f} per guest byte, {:.1f} per guest instruction\n"
+        "blocks invalidated  {}\n"
+        "TLB flushes         {}\n",
+        engine_.code_bytes_used(), engine_.code_bytes_total(), engine_.live_blocks(),
+        s.cache_flushes, s.blocks_translated, s.instructions_translated, s.guest_bytes_translated,
+        per(s.translate_ns, s.instructions_translated), s.blocks_compiled,
+        s.instructions_compiled, s.guest_bytes_compiled, s.code_bytes,
+        per(s.compile_ns, s.instructions_compiled), per(s.code_bytes, s.guest_bytes_compiled),
+        per(s.code_bytes, s.instructions_compiled), s.blocks_invalidated, s.tlb_flushes);
+}
+
+} // namespace
+
+base::Result<std::unique_ptr<Cpu>> make_x86_cpu(const X86CpuConfig& config, AddressSpace& memory,
+                                                X86Hooks& hooks, Clock& clock)
+{
+    if (x86::find_model(config.model) == nullptr) {
+        std::string known;
+        for (const std::string_view name : x86::model_names()) {
+            known += known.empty() ? "" : ", ";
+            known += name;
+        }
+        return base::fail(base::Errc::invalid_argument,
+                          fmt::format("no such CPU model: '{}' (known: {})", config.model, known));
+    }
+    if (config.code_cache_bytes < kMinCodeCacheBytes) {
+        return base::fail(base::Errc::invalid_argument,
+                          fmt::format("a code cache of {} bytes is too small (at least {})",
+                                      config.code_cache_bytes, kMinCodeCacheBytes));
+    }
+    return std::unique_ptr<Cpu>{std::make_unique<X86Cpu>(config, memory, hooks, clock)};
+}
+
+} // namespace emu::accel

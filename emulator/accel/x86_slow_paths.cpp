@@ -1,0 +1,163 @@
+#include "emulator/accel/x86_slow_paths.hpp"
+
+#include "emulator/accel/x86_engine.hpp"
+
+#include <algorithm>
+
+namespace emu::accel {
+
+namespace {
+
+using codegen::Outcome;
+using ir::ExecState;
+
+x86::State& x86_state(ExecState& state)
+{
+    return static_cast<x86::State&>(state);
+}
+
+bool full_load(ExecState& state, u32 linear, unsigned size, bool user, bool write_follows,
+               u64& value)
+{
+    x86::State& s = x86_state(state);
+    if (write_follows && !x86::check_store(s, linear, size, user)) {
+        return false;
+    }
+    return x86::load(s, linear, size, user, value);
+}
+
+bool full_store(ExecState& state, u32 linear, unsigned size, bool user, u64 value)
+{
+    return x86::store(x86_state(state), linear, size, user, value);
+}
+
+bool full_segment_check(ExecState& state, unsigned segment, u32 offset, unsigned size, bool write)
+{
+    return x86::check_segment(x86_state(state), static_cast<x86::Seg>(segment), offset, size,
+                              write);
+}
+
+/// What the bytes of an access that the TLB now maps are: RAM that translated code may touch?
+Outcome classify(X86Engine& engine, u32 linear, unsigned size, bool user, bool write)
+{
+    x86::State& state = engine.state();
+    while (size != 0) {
+        const unsigned here =
+            std::min<unsigned>(size, static_cast<unsigned>(kPageSize - linear % kPageSize));
+        const u64 frame = state.tlb_side[user ? 1 : 0].frame[ir::tlb_index(linear)];
+        const AddressSpace::Page& page = engine.world().memory->page(frame << 12);
+        if (page.block == nullptr) {
+            return Outcome::interpret;
+        }
+        const u8* host = page.block->data() + page.block_offset + linear % kPageSize;
+        if (write && engine.cache().overlaps(host, here)) {
+            return Outcome::interpret;
+        }
+        linear += here;
+        size -= here;
+    }
+    return Outcome::done;
+}
+
+/// Translates every page of a read access, as load() will: the TLB must map them for classify().
+bool map_read(x86::State& state, u32 linear, unsigned size, bool user)
+{
+    return x86::check_load(state, linear, size, user);
+}
+
+Outcome translated_load(ExecState& state, u32 linear, unsigned size, bool user, bool write_follows)
+{
+    X86Engine& engine = X86Engine::of(state);
+    x86::State& s = engine.state();
+    const bool mapped = write_follows ? x86::check_store(s, linear, size, user)
+                                      : map_read(s, linear, size, user);
+    if (!mapped) {
+        return Outcome::fault;
+    }
+    const Outcome outcome = classify(engine, linear, size, user, write_follows);
+    if (outcome != Outcome::done) {
+        return outcome;
+    }
+    if (write_follows) {
+        // Generated code retries, and needs a plain hit for the store that follows.
+        const ir::TlbEntry& entry = s.tlb[user ? 1 : 0][ir::tlb_index(linear)];
+        const u32 last_page = (linear + size - 1) & ~u32{0xfff};
+        return entry.write_tag == last_page ? Outcome::done : Outcome::interpret;
+    }
+    u64 value = 0;
+    if (!x86::load(s, linear, size, user, value)) {
+        return Outcome::fault;
+    }
+    state.scratch[0] = value;
+    return Outcome::done;
+}
+
+Outcome translated_store(ExecState& state, u32 linear, unsigned size, bool user, u64 value)
+{
+    X86Engine& engine = X86Engine::of(state);
+    x86::State& s = engine.state();
+    if (!x86::check_store(s, linear, size, user)) {
+        return Outcome::fault;
+    }
+    const Outcome outcome = classify(engine, linear, size, user, true);
+    if (outcome != Outcome::done) {
+        return outcome;
+    }
+    return x86::store(s, linear, size, user, value) ? Outcome::done : Outcome::fault;
+}
+
+u32 report(ExecState& state, Outcome outcome, const u8* return_address)
+{
+    if (outcome != Outcome::done) {
+        X86Engine::of(state).recover(return_address);
+    }
+    return static_cast<u32>(outcome);
+}
+
+u32 slow_load(ExecState* state, const u8* return_address)
+{
+    const u32 arg = state->call_arg;
+    const auto linear = static_cast<u32>(state->scratch[0]);
+    return report(*state,
+                  translated_load(*state, linear, arg & 0xff, (arg & 0x100) != 0,
+                                  (arg & 0x200) != 0),
+                  return_address);
+}
+
+u32 slow_store(ExecState* state, const u8* return_address)
+{
+    const u32 arg = state->call_arg;
+    const unsigned size = arg & 0xff;
+    const u64 mask = size == 8 ? ~u64{0} : (u64{1} << (8 * size)) - 1;
+    const auto linear = static_cast<u32>(state->scratch[0]);
+    return report(*state,
+                  translated_store(*state, linear, size, (arg & 0x100) != 0,
+                                   state->scratch[1] & mask),
+                  return_address);
+}
+
+u32 slow_segment(ExecState* state, const u8* return_address)
+{
+    const u32 arg = state->call_arg;
+    const bool fine = full_segment_check(*state, arg >> 16, static_cast<u32>(state->scratch[0]),
+                                         arg & 0xff, (arg & 0x200) != 0);
+    return report(*state, fine ? Outcome::done : Outcome::fault, return_address);
+}
+
+} // namespace
+
+codegen::Runtime make_x86_runtime(std::span<const codegen::Helper> helpers)
+{
+    return {.load = full_load,
+            .store = full_store,
+            .check_segment = full_segment_check,
+            .helpers = helpers,
+            .every_access_slow = false};
+}
+
+codegen::x64::SlowPaths x86_slow_paths()
+{
+    return {.load = slow_load, .store = slow_store, .segment = slow_segment};
+}
+
+} // namespace emu::accel

@@ -1,0 +1,382 @@
+// Segment registers: descriptor checks and loads. Intel SDM vol. 3, 3.4 and 5.2-5.7; real mode:
+// 20.1; virtual-8086 mode: 20.2.
+#include "emulator/cpu/x86/internal.hpp"
+
+namespace emu::x86 {
+
+namespace {
+
+constexpr u64 kFourGiB = u64{1} << 32;
+constexpr u16 kLocalTable = 4; // TI bit of a selector
+
+bool expands_down(u8 type)
+{
+    return (type & (kTypeCode | kTypeConformingOrDown)) == kTypeConformingOrDown;
+}
+
+bool flat_data(const Segment& segment)
+{
+    return segment.valid && segment.present && segment.base == 0 && segment.limit == 0xffff'ffff &&
+           (segment.type & (kTypeNotSystem | kTypeCode | kTypeConformingOrDown |
+                            kTypeReadOrWrite)) == (kTypeNotSystem | kTypeReadOrWrite);
+}
+
+/// The windows that translated code checks against; 0 where only segment_allows() can tell.
+void set_windows(State& state, unsigned n)
+{
+    const Segment& segment = state.seg[n];
+    const bool checked = protected_mode(state);
+    const u64 end = u64{segment.limit} + 1;
+    bool readable = segment.valid;
+    bool writable = segment.valid;
+    if (expands_down(segment.type)) {
+        readable = writable = false;
+    } else if (checked) {
+        const bool code = (segment.type & kTypeCode) != 0;
+        readable = readable && (!code || (segment.type & kTypeReadOrWrite) != 0);
+        writable = writable && !code && (segment.type & kTypeReadOrWrite) != 0;
+    }
+    state.segment_base[n] = segment.base;
+    state.segment_read_end[n] = readable ? end : 0;
+    state.segment_write_end[n] = writable ? end : 0;
+}
+
+u32 flat_bits(const State& state)
+{
+    u32 bits = 0;
+    bits |= flat_data(state.seg[kEs]) ? u32{kModeFlatEs} : 0;
+    bits |= flat_data(state.seg[kSs]) ? u32{kModeFlatSs} : 0;
+    bits |= flat_data(state.seg[kDs]) ? u32{kModeFlatDs} : 0;
+    const Segment& cs = state.seg[kCs];
+    bits |= cs.base == 0 && cs.limit == 0xffff'ffff ? u32{kModeFlatCs} : 0;
+    bits |= state.segment_write_end[kFs] == kFourGiB ? u32{kModeNoBaseOrLimitFs} : 0;
+    bits |= state.segment_write_end[kGs] == kFourGiB ? u32{kModeNoBaseOrLimitGs} : 0;
+    return bits;
+}
+
+/// Privilege, type and presence of a descriptor for DS, ES, FS and GS (SDM vol. 3, 5.6).
+bool check_data_descriptor(State& state, u16 selector, const Descriptor& descriptor, Vector vector)
+{
+    if (descriptor.is_system() || !descriptor.readable()) {
+        return fail_with_selector(state, vector, selector);
+    }
+    const bool privilege_matters = !descriptor.conforming();
+    if (privilege_matters && (rpl(selector) > descriptor.dpl() || state.cpl > descriptor.dpl())) {
+        return fail_with_selector(state, vector, selector);
+    }
+    return descriptor.present() || fail_with_selector(state, kSegmentNotPresent, selector);
+}
+
+u32 helper_load_segment(State& state, u32 a, u32 b, u32)
+{
+    const Seg seg = static_cast<Seg>(a);
+    const u16 selector = static_cast<u16>(b);
+    if (protected_mode(state)) {
+        if (!load_protected_segment(state, seg, selector, kGeneralProtection)) {
+            return 0;
+        }
+    } else {
+        load_real_segment(state, seg, selector);
+    }
+    if (seg == kSs) {
+        state.interrupt_shadow = true;
+        state.stack_loaded = true;
+    }
+    update_mode(state);
+    return 0;
+}
+
+u32 helper_get_selector(State& state, u32 a, u32, u32)
+{
+    return state.seg[a % kSegments].selector;
+}
+
+constexpr HelperInfo kHelpers[] = {
+    {"load_segment", helper_load_segment, kHelperMayLeave},
+    {"get_selector", helper_get_selector, 0},
+};
+
+} // namespace
+
+std::span<const HelperInfo> segment_helpers()
+{
+    return kHelpers;
+}
+
+bool segment_allows(const State& state, const Segment& segment, u32 offset, unsigned size,
+                    bool write)
+{
+    if (!segment.valid) {
+        return false;
+    }
+    if (protected_mode(state)) {
+        const bool code = (segment.type & kTypeCode) != 0;
+        const bool flag = (segment.type & kTypeReadOrWrite) != 0;
+        if ((write && (code || !flag)) || (!write && code && !flag)) {
+            return false;
+        }
+    }
+    const u64 last = u64{offset} + size - 1;
+    if (expands_down(segment.type)) {
+        return offset > segment.limit && last <= (segment.big ? 0xffff'ffff : 0xffff);
+    }
+    return last <= segment.limit;
+}
+
+bool check_segment(State& state, Seg seg, u32 offset, unsigned size, bool write)
+{
+    if (segment_allows(state, state.seg[seg], offset, size, write)) {
+        return true;
+    }
+    return fail_with(state, seg == kSs ? kStackFault : kGeneralProtection, 0);
+}
+
+bool descriptor_address(const State& state, u16 selector, u32& linear)
+{
+    const u32 offset = selector & ~7u;
+    if ((selector & kLocalTable) != 0) {
+        linear = state.ldtr.base + offset;
+        return state.ldtr.valid && offset + 7 <= state.ldtr.limit;
+    }
+    linear = state.gdtr.base + offset;
+    return offset + 7 <= state.gdtr.limit;
+}
+
+bool read_descriptor(State& state, u16 selector, Vector vector, Descriptor& descriptor)
+{
+    u32 linear = 0;
+    if (!descriptor_address(state, selector, linear)) {
+        return fail_with_selector(state, vector, selector);
+    }
+    return read_system(state, linear, 4, descriptor.low) &&
+           read_system(state, linear + 4, 4, descriptor.high);
+}
+
+bool mark_accessed(State& state, u16 selector, Descriptor& descriptor)
+{
+    constexpr u32 kAccessedInHigh = 0x100;
+    u32 linear = 0;
+    if ((descriptor.high & kAccessedInHigh) != 0 || !descriptor_address(state, selector, linear)) {
+        return true;
+    }
+    if (!write_system(state, linear + 4, 4, descriptor.high | kAccessedInHigh)) {
+        return false;
+    }
+    descriptor.high |= kAccessedInHigh;
+    return true;
+}
+
+Segment make_segment(u16 selector, const Descriptor& descriptor)
+{
+    return {.selector = selector,
+            .base = descriptor.base(),
+            .limit = descriptor.limit(),
+            .type = descriptor.type(),
+            .dpl = descriptor.dpl(),
+            .present = descriptor.present(),
+            .big = (descriptor.high & 0x40'0000) != 0,
+            .avl = (descriptor.high & 0x10'0000) != 0,
+            .valid = true};
+}
+
+Segment make_v86_segment(u16 selector)
+{
+    return {.selector = selector,
+            .base = u32{selector} << 4,
+            .limit = 0xffff,
+            .type = kDataReadWrite,
+            .dpl = 3,
+            .present = true,
+            .big = false,
+            .avl = false,
+            .valid = true};
+}
+
+void load_real_segment(State& state, Seg seg, u16 selector)
+{
+    if (v86_mode(state)) {
+        state.seg[seg] = make_v86_segment(selector);
+        return;
+    }
+    // Limit and D/B stay what they were: programs rely on 4 GiB limits kept from protected mode.
+    Segment& segment = state.seg[seg];
+    segment.selector = selector;
+    segment.base = u32{selector} << 4;
+    segment.type = kDataReadWrite;
+    segment.dpl = 0;
+    segment.present = true;
+    segment.valid = true;
+}
+
+bool read_stack_segment(State& state, u16 selector, u8 cpl, Vector vector, Descriptor& descriptor)
+{
+    if (is_null(selector)) {
+        return fail_with(state, vector, 0);
+    }
+    if (!read_descriptor(state, selector, vector, descriptor)) {
+        return false;
+    }
+    if (rpl(selector) != cpl || descriptor.is_system() || !descriptor.writable() ||
+        descriptor.dpl() != cpl) {
+        return fail_with_selector(state, vector, selector);
+    }
+    return descriptor.present() || fail_with_selector(state, kStackFault, selector);
+}
+
+bool load_protected_segment(State& state, Seg seg, u16 selector, Vector vector)
+{
+    Descriptor descriptor;
+    if (seg == kSs) {
+        if (!read_stack_segment(state, selector, state.cpl, vector, descriptor)) {
+            return false;
+        }
+    } else if (is_null(selector)) {
+        state.seg[seg] = Segment{.selector = selector};
+        return true;
+    } else if (!read_descriptor(state, selector, vector, descriptor) ||
+               !check_data_descriptor(state, selector, descriptor, vector)) {
+        return false;
+    }
+    if (!mark_accessed(state, selector, descriptor)) {
+        return false;
+    }
+    state.seg[seg] = make_segment(selector, descriptor);
+    return true;
+}
+
+bool load_ldt(State& state, u16 selector, Vector vector)
+{
+    if (is_null(selector)) {
+        state.ldtr = Segment{.selector = selector};
+        return true;
+    }
+    if ((selector & kLocalTable) != 0) {
+        return fail_with_selector(state, vector, selector);
+    }
+    Descriptor descriptor;
+    if (!read_descriptor(state, selector, vector, descriptor)) {
+        return false;
+    }
+    if (descriptor.system_type() != kLdt) {
+        return fail_with_selector(state, vector, selector);
+    }
+    if (!descriptor.present()) {
+        const Vector absent = vector == kInvalidTss ? kInvalidTss : kSegmentNotPresent;
+        return fail_with_selector(state, absent, selector);
+    }
+    state.ldtr = make_segment(selector, descriptor);
+    return true;
+}
+
+void drop_inaccessible_segments(State& state)
+{
+    for (const Seg seg : {kEs, kDs, kFs, kGs}) {
+        Segment& segment = state.seg[seg];
+        const bool conforming = (segment.type & (kTypeCode | kTypeConformingOrDown)) ==
+                                (kTypeCode | kTypeConformingOrDown);
+        if (segment.valid && !conforming && segment.dpl < state.cpl) {
+            segment = Segment{};
+        }
+    }
+}
+
+void set_code_segment(State& state, u16 selector, const Descriptor& descriptor, u8 cpl)
+{
+    state.seg[kCs] = make_segment(static_cast<u16>((selector & ~3) | cpl), descriptor);
+    state.cpl = cpl;
+}
+
+void update_mode(State& state)
+{
+    for (unsigned n = 0; n < kSegments; ++n) {
+        set_windows(state, n);
+    }
+    u32 mode = flat_bits(state);
+    mode |= state.seg[kCs].big ? u32{kModeCode32} : 0;
+    mode |= state.seg[kSs].big ? u32{kModeStack32} : 0;
+    mode |= protected_mode(state) ? u32{kModeProtected} : 0;
+    mode |= v86_mode(state) ? u32{kModeV86} : 0;
+    mode |= state.cpl == 3 ? u32{kModeUser} : 0;
+    mode |= state.in_smm ? u32{kModeSmm} : 0;
+    state.mode = mode;
+    const auto& intern = world(state).intern_context;
+    state.context = intern ? intern(mode, state.seg[kCs].base, state.seg[kCs].limit) : mode;
+}
+
+bool Stack::push(u32 value, unsigned size)
+{
+    const u32 at = offset(sp_ - size);
+    if (!segment_allows(state_, ss_, at, size, true)) {
+        return fail_with(state_, kStackFault, error_);
+    }
+    if (!store(state_, ss_.base + at, size, user_, value)) {
+        return false;
+    }
+    sp_ -= size;
+    return true;
+}
+
+bool Stack::pop(u32& value, unsigned size)
+{
+    const u32 at = offset(sp_);
+    if (!segment_allows(state_, ss_, at, size, false)) {
+        return fail_with(state_, kStackFault, error_);
+    }
+    u64 wide = 0;
+    if (!load(state_, ss_.base + at, size, user_, wide)) {
+        return false;
+    }
+    value = static_cast<u32>(wide);
+    sp_ += size;
+    return true;
+}
+
+void Stack::commit_pointer() const
+{
+    const u32 old = state_.reg32(kEsp);
+    state_.set_reg32(kEsp, ss_.big ? sp_ : (old & 0xffff'0000) | (sp_ & 0xffff));
+}
+
+bool read_system(State& state, u32 linear, unsigned size, u32& value)
+{
+    u64 wide = 0;
+    if (!load(state, linear, size, false, wide)) {
+        return false;
+    }
+    value = static_cast<u32>(wide);
+    return true;
+}
+
+bool write_system(State& state, u32 linear, unsigned size, u32 value)
+{
+    return store(state, linear, size, false, value);
+}
+
+bool fail_with(State& state, Vector vector, u32 error_code)
+{
+    raise_fault(state, vector, error_code | (state.delivering_external ? 1 : 0));
+    return false;
+}
+
+bool fail_with_selector(State& state, Vector vector, u16 selector)
+{
+    return fail_with(state, vector, selector & ~3u);
+}
+
+void write_eflags(State& state, u32 value, u32 mask)
+{
+    const u32 all = (state.full_eflags() & ~mask) | (value & mask);
+    if ((mask & ir::kArithmeticFlags) != 0) {
+        state.set_arithmetic_flags(all);
+    }
+    state.eflags = (all & ~ir::kArithmeticFlags & 0x003f'7fff) | 2;
+}
+
+void recheck_interrupts(State& state)
+{
+    if (interrupt_deliverable(state)) {
+        state.attention |= 1;
+    }
+}
+
+} // namespace emu::x86

@@ -1,0 +1,308 @@
+// The data TLB that translated code reads inline, the code TLB, and memory accesses that miss.
+//
+// Tags: exec_state.hpp. An entry that is valid but must not be used inline (device memory, ROM and
+// pages with translated code on the write side) has kSlow in its tag; the slow path then uses
+// TlbSide::frame and does not walk again, so that being slow is invisible to the guest.
+#include "emulator/cpu/x86/internal.hpp"
+#include "emulator/cpu/x86/mmu.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+namespace emu::x86 {
+
+namespace {
+
+constexpr u32 kPageMask = 0xffff'f000;
+/// Above all alignment bits an inline check may fold into its comparison, and set in kInvalid.
+constexpr u32 kSlow = 0x800;
+
+constexpr bool tag_matches(u32 tag, u32 linear)
+{
+    return tag == (linear & kPageMask) || tag == ((linear & kPageMask) | kSlow);
+}
+
+/// Remembers that an entry is in use, so that a flush need not look at all of them.
+void list_filled(TlbSide& side, unsigned index)
+{
+    if (side.filled_count < TlbSide::kListed) {
+        side.filled[side.filled_count] = static_cast<u16>(index);
+    }
+    if (side.filled_count <= TlbSide::kListed) {
+        ++side.filled_count;
+    }
+}
+
+void fill(State& state, u32 linear, unsigned mode, const Mapping& mapping)
+{
+    const unsigned index = ir::tlb_index(linear);
+    ir::TlbEntry& entry = state.tlb[mode][index];
+    TlbSide& side = state.tlb_side[mode];
+    if (entry.read_tag == ir::TlbEntry::kInvalid) {
+        list_filled(side, index);
+    }
+    const u64 physical = world(state).memory->masked(mapping.physical);
+    const AddressSpace::Page& page = world(state).memory->page(physical);
+    const u32 tag = linear & kPageMask;
+    side.frame[index] = static_cast<u32>(physical >> 12);
+    const u64 bit = u64{1} << (index % 64);
+    side.global[index / 64] =
+        mapping.global ? side.global[index / 64] | bit : side.global[index / 64] & ~bit;
+    state.tlb_has_large_pages = state.tlb_has_large_pages || mapping.large;
+    entry.write_tag = ir::TlbEntry::kInvalid;
+    if (page.block == nullptr) {
+        entry.read_tag = tag | kSlow;
+        entry.write_tag = mapping.writable ? tag | kSlow : ir::TlbEntry::kInvalid;
+        entry.addend = 0;
+        return;
+    }
+    entry.read_tag = tag;
+    entry.addend = reinterpret_cast<u64>(page.block->data() + page.block_offset) - tag;
+    if (mapping.writable) {
+        const bool code = page.block->code_pages()[page.block_offset / kPageSize] != 0;
+        entry.write_tag = page.writable && !code ? tag : tag | kSlow;
+    }
+}
+
+/// The physical address for an access within one page; fills the TLB.
+bool look_up(State& state, u32 linear, Access access, bool user, u64& physical)
+{
+    const unsigned mode = user ? 1 : 0;
+    const unsigned index = ir::tlb_index(linear);
+    const ir::TlbEntry& entry = state.tlb[mode][index];
+    if (!tag_matches(access == Access::write ? entry.write_tag : entry.read_tag, linear)) {
+        Mapping mapping;
+        if (!walk(state, linear, access, user, mapping)) {
+            return false;
+        }
+        fill(state, linear, mode, mapping);
+    }
+    physical = u64{state.tlb_side[mode].frame[index]} << 12 | (linear & 0xfff);
+    return true;
+}
+
+u64 read_physical(AddressSpace& memory, u64 physical, unsigned size)
+{
+    const AddressSpace::Page& page = memory.page(physical);
+    if (page.block == nullptr) {
+        return memory.read_int(physical, size);
+    }
+    u64 value = 0;
+    std::memcpy(&value, page.block->data() + page.block_offset + physical % kPageSize, size);
+    return value;
+}
+
+bool crosses_page(u32 linear, unsigned size)
+{
+    return (linear & 0xfff) + size > kPageSize;
+}
+
+/// An access in one or two pieces, both translated before either is made.
+struct Pieces {
+    u64 first = 0;
+    u64 second = 0;
+    unsigned first_size = 0;
+    unsigned second_size = 0;
+};
+
+bool find_pieces(State& state, u32 linear, unsigned size, Access access, bool user, Pieces& pieces)
+{
+    if (alignment_checked(state, user) && (linear & (size - 1)) != 0) {
+        raise_fault(state, kAlignmentCheck, 0);
+        return false;
+    }
+    pieces.first_size = size;
+    if (crosses_page(linear, size)) {
+        pieces.first_size = kPageSize - (linear & 0xfff);
+        pieces.second_size = size - pieces.first_size;
+    }
+    if (!look_up(state, linear, access, user, pieces.first)) {
+        return false;
+    }
+    return pieces.second_size == 0 ||
+           look_up(state, linear + pieces.first_size, access, user, pieces.second);
+}
+
+/// Flushes one mode's entries; global ones stay unless asked for.
+void flush_side(State& state, unsigned mode, bool global_too)
+{
+    auto& entries = state.tlb[mode];
+    TlbSide& side = state.tlb_side[mode];
+    if (side.filled_count > TlbSide::kListed) {
+        side.filled_count = 0;
+        for (unsigned index = 0; index < ir::kTlbSize; ++index) {
+            const bool global = (side.global[index / 64] >> (index % 64) & 1) != 0;
+            if (entries[index].read_tag == ir::TlbEntry::kInvalid) {
+                continue;
+            }
+            if (global && !global_too) {
+                list_filled(side, index);
+            } else {
+                entries[index] = ir::TlbEntry{};
+            }
+        }
+        return;
+    }
+    const unsigned count = side.filled_count;
+    side.filled_count = 0;
+    for (unsigned i = 0; i < count; ++i) {
+        const unsigned index = side.filled[i];
+        const bool global = (side.global[index / 64] >> (index % 64) & 1) != 0;
+        if (global && !global_too && entries[index].read_tag != ir::TlbEntry::kInvalid) {
+            list_filled(side, index);
+        } else {
+            entries[index] = ir::TlbEntry{};
+        }
+    }
+}
+
+void mapping_changed(State& state)
+{
+    if (world(state).translations_changed) {
+        world(state).translations_changed(state);
+    }
+}
+
+} // namespace
+
+void CodeTlb::fill(unsigned mode, u32 linear, u64 physical)
+{
+    if (!frames_[mode]) {
+        frames_[mode].reset(static_cast<u32*>(std::calloc(1u << 20, sizeof(u32))));
+        if (!frames_[mode]) {
+            throw std::bad_alloc{};
+        }
+    }
+    frames_[mode].get()[linear >> 12] = static_cast<u32>(physical >> 12) + 1;
+    filled_.push_back(linear >> 12);
+}
+
+void CodeTlb::drop_page(u32 linear)
+{
+    for (auto& frames : frames_) {
+        if (frames) {
+            frames.get()[linear >> 12] = 0;
+        }
+    }
+}
+
+void CodeTlb::clear()
+{
+    for (const u32 page : filled_) {
+        drop_page(page << 12);
+    }
+    filled_.clear();
+}
+
+bool fetch_page(State& state, u32 linear, u64& physical)
+{
+    CodeTlb& tlb = world(state).code_tlb;
+    const bool user = state.cpl == 3;
+    if (tlb.find(user ? 1 : 0, linear, physical)) {
+        return true;
+    }
+    if (!translate(state, linear, Access::execute, user, physical)) {
+        return false;
+    }
+    tlb.fill(user ? 1 : 0, linear, physical);
+    return true;
+}
+
+bool load(State& state, u32 linear, unsigned size, bool user, u64& value)
+{
+    Pieces pieces;
+    if (!find_pieces(state, linear, size, Access::read, user, pieces)) {
+        return false;
+    }
+    AddressSpace& memory = *world(state).memory;
+    if (pieces.second_size == 0) {
+        value = read_physical(memory, pieces.first, size);
+    } else {
+        std::array<u8, 8> bytes{};
+        memory.read(pieces.first, {bytes.data(), pieces.first_size});
+        memory.read(pieces.second, {bytes.data() + pieces.first_size, pieces.second_size});
+        value = 0;
+        std::memcpy(&value, bytes.data(), size);
+    }
+    if (breakpoints_enabled(state)) {
+        note_data_access(state, linear, size, false);
+    }
+    return true;
+}
+
+bool store(State& state, u32 linear, unsigned size, bool user, u64 value)
+{
+    Pieces pieces;
+    if (!find_pieces(state, linear, size, Access::write, user, pieces)) {
+        return false;
+    }
+    AddressSpace& memory = *world(state).memory;
+    if (pieces.second_size == 0) {
+        memory.write_int(pieces.first, size, value);
+    } else {
+        std::array<u8, 8> bytes{};
+        std::memcpy(bytes.data(), &value, sizeof bytes);
+        memory.write(pieces.first, {bytes.data(), pieces.first_size});
+        memory.write(pieces.second, {bytes.data() + pieces.first_size, pieces.second_size});
+    }
+    if (breakpoints_enabled(state)) {
+        note_data_access(state, linear, size, true);
+    }
+    return true;
+}
+
+bool check_load(State& state, u32 linear, unsigned size, bool user)
+{
+    Pieces pieces;
+    return find_pieces(state, linear, size, Access::read, user, pieces);
+}
+
+bool check_store(State& state, u32 linear, unsigned size, bool user)
+{
+    Pieces pieces;
+    return find_pieces(state, linear, size, Access::write, user, pieces);
+}
+
+void flush_tlb(State& state, bool global_too)
+{
+    for (unsigned mode = 0; mode < ir::kMmuModes; ++mode) {
+        flush_side(state, mode, global_too);
+    }
+    if (global_too) {
+        state.tlb_has_large_pages = false;
+    }
+    world(state).code_tlb.clear();
+    mapping_changed(state);
+}
+
+void flush_tlb_page(State& state, u32 linear)
+{
+    if (state.tlb_has_large_pages) {
+        // One 4 MiB page may fill many entries; INVLPG drops them all (SDM vol. 3, 4.10.4.1).
+        flush_tlb(state, true);
+        return;
+    }
+    for (auto& entries : state.tlb) {
+        ir::TlbEntry& entry = entries[ir::tlb_index(linear)];
+        if (tag_matches(entry.read_tag, linear)) {
+            entry = ir::TlbEntry{};
+        }
+    }
+    world(state).code_tlb.drop_page(linear);
+    mapping_changed(state);
+}
+
+void protect_code_page(State& state, const u8* host_page)
+{
+    const u64 host = reinterpret_cast<u64>(host_page);
+    for (auto& entries : state.tlb) {
+        for (ir::TlbEntry& entry : entries) {
+            const bool fast = (entry.write_tag & 0xfff) == 0;
+            if (fast && entry.write_tag + entry.addend == host) {
+                entry.write_tag |= kSlow;
+            }
+        }
+    }
+}
+
+} // namespace emu::x86

@@ -1,0 +1,41 @@
+// A guest CPU as the machine sees it: something that executes instructions and can be interrupted.
+#pragma once
+
+#include "emulator/machine/device.hpp"
+
+#include <optional>
+#include <string>
+
+namespace emu {
+
+class Cpu : public Device {
+public:
+    enum class Stop : u8 {
+        budget,    // the asked-for instruction count is reached
+        requested, // request_stop() was called
+        halted,    // HLT with nothing pending: only an event can wake it
+        shutdown   // triple fault: the board resets the machine
+    };
+
+    /// Executes until exactly `until` instructions have retired since power-on, or another reason
+    /// to stop. Deterministic: how a span is cut into calls never changes what the guest computes.
+    virtual Stop run(u64 until) = 0;
+    virtual u64 instructions() const = 0;
+
+    /// Called by devices (on the machine's thread) while run() executes: return at the next
+    /// instruction boundary, because a deadline or an input moved.
+    virtual void request_stop() = 0;
+
+    /// The maskable interrupt line's level, and an edge on NMI.
+    virtual void set_interrupt_line(bool level) = 0;
+    virtual void raise_nmi() = 0;
+    virtual void raise_smi() = 0;
+
+    // For monitors and debuggers; none of these changes guest state.
+    virtual std::string registers_text() = 0;  // `info registers`
+    virtual std::string translator_text() = 0; // `info jit`
+    virtual std::optional<u64> virtual_to_physical(u64 address) = 0;
+    virtual u64 program_counter() = 0; // linear address
+};
+
+} // namespace emu
