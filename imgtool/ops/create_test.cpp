@@ -2,7 +2,7 @@
 
 #include "imgtool/formats/all.hpp"
 
-#include <catch2/catch.hpp>
+#include "imgtool/tests/support.hpp"
 
 using namespace img;
 
@@ -55,6 +55,21 @@ TEST_CASE("create settings: defaults are filled in, in the order they are printe
                                               {"size", "1048576"},
                                               {"lazy_refcounts", "off"},
                                               {"refcount_bits", "16"}});
+}
+
+TEST_CASE("create: an image that is there survives settings that make no sense")
+{
+    const img::test::TempDir dir;
+    img::test::write_file(dir / "x", std::vector<u8>(512, 1));
+    const auto settings =
+        complete_settings(*find_format("qcow2"), {{"size", "1M"}, {"cluster_size", "5k"}});
+    REQUIRE(settings);
+
+    CHECK_FALSE(create_image(*find_format("qcow2"), dir / "x", settings.value()));
+    CHECK_FALSE(create_image(*find_format("qcow2"), dir / "y", settings.value()));
+
+    CHECK(std::filesystem::file_size(dir / "x") == 512);
+    CHECK_FALSE(std::filesystem::exists(dir / "y"));
 }
 
 TEST_CASE("create settings: wrong ones are named")

@@ -25,6 +25,8 @@ struct CreateParameters {
     } preallocation = Preallocation::off;
 };
 
+Status check_parameters(const CreateParameters& parameters);
+
 /// Makes an empty image in an empty file.
 Status create(ByteSource& file, const CreateParameters& parameters);
 

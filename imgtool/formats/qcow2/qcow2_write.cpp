@@ -39,7 +39,7 @@ bool Qcow2Image::is_metadata(u64 cluster) const
     };
     const auto is_at = [&](u64 table_entry) { return (table_entry & entry::offset_mask) == at; };
     return at == 0 || within(header_.l1_offset, l1_.size() * sizeof(u64)) ||
-           within(refcounts_.table_offset(), refcounts_.table().size() * sizeof(u64)) ||
+           within(refcounts_.table_offset(), refcounts_.table_bytes()) ||
            (snapshots_.bytes != 0 && within(header_.snapshots_offset, snapshots_.bytes)) ||
            std::ranges::any_of(l1_, is_at) || std::ranges::any_of(refcounts_.table(), is_at);
 }
