@@ -82,6 +82,14 @@ constexpr std::array kRefused{Refused{'l', "-l"},
                               Refused{kOptBitmaps, "--bitmaps"},
                               Refused{kOptSalvage, "--salvage"}};
 
+struct Flag {
+    int option;
+    bool Request::*field;
+};
+constexpr std::array kFlags{Flag{'c', &Request::compress}, Flag{'n', &Request::skip_create},
+                            Flag{'p', &Request::progress}, Flag{'U', &Request::share},
+                            Flag{kOptTargetIsZero, &Request::target_is_zero}};
+
 /// Takes one option with its value; false when it was reported as wrong.
 bool take(int c, const char* value, Request& request)
 {
@@ -102,9 +110,6 @@ bool take(int c, const char* value, Request& request)
         return true;
     case 'F':
         request.backing_format = value;
-        return true;
-    case 'c':
-        request.compress = true;
         return true;
     case 'o':
         parse_settings(value, request.settings, request.help);
@@ -133,18 +138,6 @@ bool take(int c, const char* value, Request& request)
         }
         request.cache = c == 't' ? value : request.cache;
         return true;
-    case 'n':
-        request.skip_create = true;
-        return true;
-    case 'p':
-        request.progress = true;
-        return true;
-    case 'U':
-        request.share = true;
-        return true;
-    case kOptTargetIsZero:
-        request.target_is_zero = true;
-        return true;
     case 'q': // takes back -p, as there is nothing else to be quiet about
         request.progress = false;
         return true;
@@ -153,6 +146,12 @@ bool take(int c, const char* value, Request& request)
         return true;
     default:
         break;
+    }
+    for (const Flag& flag : kFlags) {
+        if (flag.option == c) {
+            request.*flag.field = true;
+            return true;
+        }
     }
     for (const Refused& refused : kRefused) {
         if (refused.option == c) {
