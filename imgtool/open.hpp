@@ -8,6 +8,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 namespace img {
 
@@ -22,6 +23,9 @@ struct BackingPolicy {
     /// files, unless this is set.
     bool trust_probed = false;
 };
+
+/// A gate for BackingPolicy::allow: files in or below these folders, wherever links and ".." lead.
+std::function<bool(const std::string& path)> only_inside(std::vector<std::string> folders);
 
 struct OpenOptions {
     std::string path;

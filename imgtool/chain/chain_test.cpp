@@ -137,6 +137,23 @@ TEST_CASE("chain: the caller's gate decides which backing files are opened")
     CHECK(message == "backing file '" + (dir / "base.raw") + "' is not among the files allowed");
 }
 
+TEST_CASE("chain: a gate of folders is not passed by links or dots")
+{
+    const TempDir dir;
+    std::filesystem::create_directories(dir / "store/a");
+    test::write_file(dir / "store/a/base.raw", std::vector<u8>(512, 1));
+    test::write_file(dir / "secret", std::vector<u8>(512, 1));
+    std::filesystem::create_symlink(dir / "secret", dir / "store/link");
+    const auto gate = only_inside({dir / "store"});
+
+    CHECK(gate(dir / "store/a/base.raw"));
+    CHECK(gate(dir / "store/a/../a/base.raw"));
+    CHECK_FALSE(gate(dir / "secret"));
+    CHECK_FALSE(gate(dir / "store/../secret"));
+    CHECK_FALSE(gate(dir / "store/link"));
+    CHECK_FALSE(gate(dir / "store/nothing"));
+}
+
 TEST_CASE("chain: a backing file of undeclared format does not lead to further files")
 {
     const TempDir dir;
