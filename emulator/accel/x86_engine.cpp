@@ -297,6 +297,7 @@ bool X86Engine::compile(Block& block)
                                                .context = block.context,
                                                .user = (context.mode & x86::kModeUser) != 0,
                                                .single_page = !block.two_pages(),
+        .likely_flag_op = static_cast<u8>(state_.flag_op),
                                                .cookie = reinterpret_cast<u64>(&block)};
     auto code = compiler_->compile(request, code_);
     if (!code) {

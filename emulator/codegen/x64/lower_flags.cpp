@@ -79,7 +79,17 @@ void Compiler::lower_flags(const Inst& inst)
         lower_flags_slow(inst);
         return;
     }
-    code_->store(4, state(kResult), use(inst.a));
+    if (kind == FlagKind::raw) {
+        // It may go to the host's flags whole, so nothing but arithmetic flags may be in it.
+        const Reg bits = scratch();
+        code_->mov(4, bits, use(inst.a));
+        clobber_host_flags();
+        code_->alu_imm(Alu::and_, 4, bits, kAll);
+        code_->store(8, state(kResult), bits);
+        unlock(bits);
+    } else {
+        code_->store(4, state(kResult), use(inst.a));
+    }
     if (inst.b != ir::kNone) {
         if (const auto constant = constant_of(inst.b, inst.imm)) {
             code_->store_imm(4, state(kSource), *constant);
@@ -122,7 +132,7 @@ void Compiler::lower_flags_carry(const Inst& inst)
     code_->pushfq();
     code_->pop(work);
     code_->alu_imm(Alu::and_, 4, work, kAll);
-    code_->store(4, state(kResult), work);
+    code_->store(8, state(kResult), work);
     flag_op_ = ir::flag_op(FlagKind::raw, 4);
     flag_op_dirty_ = true;
 }
@@ -162,13 +172,12 @@ void Compiler::lower_getcf(const Inst& inst)
 {
     const Reg d = define(inst.d);
     HostCond host = 0;
-    if (emit_known_condition(Cond::b, host)) {
-        code_->setcc(host, d);
-        code_->extend(false, 1, d, d);
-    } else {
-        call_flags_thunk(0x20000);
-        code_->load(4, d, state(offsetof(ExecState, scratch)));
+    if (!emit_known_condition(Cond::b, host)) {
+        guess_host_flags(Cond::b);
+        host = static_cast<HostCond>(Cond::b);
     }
+    code_->setcc(host, d);
+    code_->extend(false, 1, d, d);
     finish(inst.d, d);
 }
 
@@ -206,9 +215,48 @@ HostCond Compiler::emit_condition(Cond cond)
     if (emit_known_condition(cond, host)) {
         return host;
     }
+    if (!flag_op_) {
+        guess_host_flags(cond);
+        return static_cast<HostCond>(cond);
+    }
+    if (kind_of(*flag_op_) == FlagKind::raw) {
+        code_->push(state(kResult));
+        code_->popfq();
+        mirror_mask_ = kAll;
+        return static_cast<HostCond>(cond);
+    }
     call_flags_thunk(0x30000 | static_cast<u32>(cond));
     code_->alu_imm(Alu::cmp, 4, state(offsetof(ExecState, scratch)), 0);
     return static_cast<HostCond>(Cond::ne);
+}
+
+/// The record comes from an earlier block: bet on the kind it has now, and fall back to a call that
+/// brings the same host flags about.
+void Compiler::guess_host_flags(Cond cond)
+{
+    const u8 guess = request_.likely_flag_op;
+    clobber_host_flags();
+    code_->alu_imm(Alu::cmp, 4, state(offsetof(ExecState, flag_op)), guess);
+    Cold cold{.kind = Cold::Kind::flags,
+              .from = code_->jcc(static_cast<HostCond>(Cond::ne)),
+              .back = nullptr};
+    flag_op_ = guess;
+    HostCond host = 0;
+    const bool known = kind_of(guess) != FlagKind::raw && emit_known_condition(cond, host) &&
+                       host == static_cast<HostCond>(cond);
+    if (!known) {
+        if (kind_of(guess) == FlagKind::raw) {
+            code_->push(state(kResult));
+        } else {
+            call_flags_thunk(0x10000);
+            code_->push(state(offsetof(ExecState, scratch)));
+        }
+        code_->popfq();
+        mirror_mask_ = kAll;
+    }
+    flag_op_.reset();
+    cold.back = code_->here();
+    cold_.push_back(cold);
 }
 
 /// False when only a call can tell. Clobbers the host flags unless they already show the answer.
@@ -245,14 +293,13 @@ bool Compiler::emit_known_condition(Cond cond, HostCond& host)
     }
     // Only the carry, which the other kinds keep in the source operand.
     clobber_host_flags();
-    host = ne;
     if (kind == FlagKind::mul) {
+        host = ne;
         code_->alu_imm(Alu::cmp, 4, state(kSource), 0);
-    } else if (kind == FlagKind::shl) {
-        code_->test_imm(4, state(kSource), u32{1} << (8 * size - 1));
-    } else {
-        code_->test_imm(1, state(kSource), 1);
+        return true;
     }
+    code_->bt_imm(4, state(kSource), static_cast<u8>(kind == FlagKind::shl ? 8 * size - 1 : 0));
+    mirror_mask_ = ir::kCf;
     return true;
 }
 
