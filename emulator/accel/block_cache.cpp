@@ -46,9 +46,9 @@ Block* BlockCache::insert(std::unique_ptr<Block> block)
     Block*& head = buckets_[bucket(added->host, added->pc, added->context)];
     added->next_in_bucket = head;
     head = added;
-    add_to_page(page_of(added->host), *added);
+    pages_[page_of(added->host)].push_back(added);
     if (added->two_pages()) {
-        add_to_page(added->second_page, *added);
+        pages_[added->second_page].push_back(added);
     }
     return added;
 }
@@ -60,15 +60,6 @@ void BlockCache::link(Block& from, unsigned exit, Block& to)
     codegen::x64::Assembler::patch(from.code.exits[exit].jump, to.code.entry);
 }
 
-/// The 64-byte lines of one page that a range within it touches.
-u64 BlockCache::lines_of(const u8* host, u64 length)
-{
-    const u64 first = (reinterpret_cast<u64>(host) % kPageSize) / 64;
-    const u64 last = (reinterpret_cast<u64>(host) % kPageSize + length - 1) / 64;
-    const u64 upto = last == 63 ? ~u64{0} : (u64{2} << last) - 1;
-    return upto & ~((u64{1} << first) - 1);
-}
-
 bool BlockCache::covers(const Block& block, const u8* host, u64 length)
 {
     const u64 in_first = std::min<u64>(
@@ -78,21 +69,11 @@ bool BlockCache::covers(const Block& block, const u8* host, u64 length)
             ranges_meet(block.second_page, block.byte_length - in_first, host, length));
 }
 
-void BlockCache::add_to_page(const u8* page, Block& block)
-{
-    Page& entry = pages_[page];
-    entry.blocks.push_back(&block);
-    const u64 in_first = std::min<u64>(
-        block.byte_length, kPageSize - static_cast<u64>(block.host - page_of(block.host)));
-    entry.lines |= page == page_of(block.host) ? lines_of(block.host, in_first)
-                                               : lines_of(page, block.byte_length - in_first);
-}
-
 void BlockCache::drop_from_page(const u8* page, Block& block)
 {
     const auto entry = pages_.find(page);
-    std::erase(entry->second.blocks, &block);
-    if (entry->second.blocks.empty()) {
+    std::erase(entry->second, &block);
+    if (entry->second.empty()) {
         pages_.erase(entry);
     }
 }
@@ -100,11 +81,9 @@ void BlockCache::drop_from_page(const u8* page, Block& block)
 bool BlockCache::overlaps(const u8* host, u64 length) const
 {
     const auto page = pages_.find(page_of(host));
-    if (page == pages_.end() || (page->second.lines & lines_of(host, length)) == 0) {
-        return false;
-    }
-    return std::ranges::any_of(page->second.blocks,
-                               [&](const Block* block) { return covers(*block, host, length); });
+    return page != pages_.end() && std::ranges::any_of(page->second, [&](const Block* block) {
+               return covers(*block, host, length);
+           });
 }
 
 std::vector<const Block*> BlockCache::invalidate(const u8* host, u64 length)
@@ -116,9 +95,9 @@ std::vector<const Block*> BlockCache::invalidate(const u8* host, u64 length)
         const u64 here =
             std::min<u64>(static_cast<u64>(end - host), kPageSize - static_cast<u64>(host - page));
         const auto found = pages_.find(page);
-        if (found != pages_.end() && (found->second.lines & lines_of(host, here)) != 0) {
+        if (found != pages_.end()) {
             std::vector<Block*> victims;
-            for (Block* block : found->second.blocks) {
+            for (Block* block : found->second) {
                 if (covers(*block, host, here)) {
                     victims.push_back(block);
                 }

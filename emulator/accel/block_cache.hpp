@@ -77,9 +77,7 @@ private:
     static constexpr std::size_t kBuckets = 1u << 16;
     static std::size_t bucket(const u8* host, u32 pc, u32 context);
     static const u8* page_of(const u8* host);
-    static u64 lines_of(const u8* host, u64 length);
     static bool covers(const Block& block, const u8* host, u64 length);
-    void add_to_page(const u8* page, Block& block);
     void drop_from_page(const u8* page, Block& block);
     void unlink(Block& block);
     void remove(Block& block);
@@ -87,11 +85,7 @@ private:
     std::vector<Block*> buckets_;
     std::vector<std::unique_ptr<Block>> blocks_;
     std::vector<Block*> by_code_; // ascending address: code is allocated front to back
-    struct Page {
-        std::vector<Block*> blocks;
-        u64 lines = 0; // bit n: bytes [64 n, 64 n + 64) may belong to a block
-    };
-    std::unordered_map<const u8*, Page> pages_;
+    std::unordered_map<const u8*, std::vector<Block*>> pages_;
     std::size_t live_ = 0;
 };
 

@@ -49,8 +49,9 @@ Outcome classify(X86Engine& engine, u32 linear, unsigned size, bool user, bool w
         if (page.block == nullptr) {
             return Outcome::interpret;
         }
-        const u8* host = page.block->data() + page.block_offset + linear % kPageSize;
-        if (write && engine.cache().overlaps(host, here)) {
+        const u64 offset = page.block_offset + linear % kPageSize;
+        if (write && page.block->may_hold_code(offset, here) &&
+            engine.cache().overlaps(page.block->data() + offset, here)) {
             return Outcome::interpret;
         }
         linear += here;

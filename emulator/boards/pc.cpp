@@ -49,7 +49,12 @@ Status check(const PcConfig& config)
 } // namespace
 
 PcBoard::PcBoard(PcConfig config)
-    : config_{std::move(config)}, clock_{config_.instructions_per_second}
+    : config_{std::move(config)}, clock_{config_.instructions_per_second},
+      init_{clock_, "init", [this] {
+                if (cpu_ != nullptr) {
+                    cpu_->reset();
+                }
+            }}
 {}
 
 PcBoard::~PcBoard() = default;
@@ -149,7 +154,7 @@ void PcBoard::build_interrupts()
                                        .smi = on_rise(&Cpu::raise_smi),
                                        .init = Wire{[this](bool level) {
                                            if (level) {
-                                               request(PcEvent::cpu_reset);
+                                               init_.arm_in(0);
                                            }
                                        }},
                                        .pic_acknowledge = [this] { return pic_->acknowledge(); },
@@ -320,6 +325,7 @@ void PcBoard::build_display()
 void PcBoard::reset()
 {
     event_ = PcEvent::none;
+    init_.cancel();
     if (isa_bios_) {
         const std::size_t low = isa_bios_->size();
         std::copy_n(config_.bios.end() - static_cast<std::ptrdiff_t>(low), low, isa_bios_->data());
@@ -338,18 +344,14 @@ void PcBoard::reset()
     }
 }
 
-void PcBoard::reset_cpu()
-{
-    if (cpu_ != nullptr) {
-        cpu_->reset();
-    }
-}
-
 void PcBoard::request(PcEvent event)
 {
-    event_ = std::max(event_, event); // power-off wins over resets, a full reset over the CPU's
+    event_ = std::max(event_, event); // power-off wins over a reset
     if (cpu_ != nullptr) {
         cpu_->request_stop();
+    }
+    if (event_listener_) {
+        event_listener_(event);
     }
 }
 
@@ -360,7 +362,11 @@ void PcBoard::request_cpu_reset()
 {
     constexpr u8 kShutdownStatus = 0x0f;
     const bool returns = rtc_ && rtc_->byte(kShutdownStatus) != 0;
-    request(returns ? PcEvent::cpu_reset : PcEvent::machine_reset);
+    if (returns) {
+        init_.arm_in(0);
+    } else {
+        request(PcEvent::machine_reset);
+    }
 }
 
 PcEvent PcBoard::take_event()

@@ -88,7 +88,7 @@ struct Rig {
     AddressSpace memory;
     PortSpace ports;
     RamBlock ram{"pc.ram", 0x10000};
-    Machine machine{{clock, cpu, {}, {&ram}, {}, {}, {}}, {}};
+    Machine machine{{clock, cpu, {}, {&ram}, {}, {}, {}, {}}, {}};
     Screen screen;
     Notes input;
     BlockSlot disk;

@@ -166,7 +166,7 @@ std::string Monitor::info_block(const Words& words)
         if (!words.empty() && words[0] != slot->id) {
             continue;
         }
-        if (slot->file.empty()) {
+        if (slot->empty()) {
             text += slot->id + ": [not inserted]\n";
         } else {
             text += fmt::format("{}: {} ({}{})\n", slot->id, slot->file, slot->format,
@@ -177,7 +177,7 @@ std::string Monitor::info_block(const Words& words)
         if (slot->removable) {
             const bool locked = slot->locked && slot->locked();
             text += fmt::format("    Removable device: {}locked, tray {}\n", locked ? "" : "not ",
-                                slot->file.empty() ? "open" : "closed");
+                                slot->empty() ? "open" : "closed");
         }
     }
     if (text.empty() && !words.empty()) {

@@ -116,9 +116,9 @@ QmpResult query_block(QmpContext& context, const Json&)
                    {"removable", slot->removable},
                    {"locked", slot->locked && slot->locked()}};
         if (slot->removable) {
-            entry["tray_open"] = slot->file.empty();
+            entry["tray_open"] = slot->empty();
         }
-        if (!slot->file.empty()) {
+        if (!slot->empty()) {
             entry["inserted"] = inserted_json(*slot);
         }
         list.push_back(std::move(entry));

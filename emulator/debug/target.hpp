@@ -36,6 +36,9 @@ struct BlockSlot {
     std::function<base::Status(const std::string& file, const std::string& format, bool read_only)>
         change;
     std::function<bool()> locked;
+    std::function<bool()> inserted; // whether the medium is still in the drive
+
+    bool empty() const { return file.empty() || (inserted && !inserted()); }
 };
 
 struct CharSlot {

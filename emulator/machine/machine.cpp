@@ -58,6 +58,7 @@ RunOutcome Machine::run()
             break;
         }
         border();
+        collect_event();
         if (!outcome_ && !reset_pending_ && !shutdown_pending_ && !poll_due_) {
             advance();
         }
@@ -116,8 +117,8 @@ void Machine::advance()
         finish({RunOutcome::Reason::failed, "the replay diverged: input recorded for instruction " +
                                                 std::to_string(door_.next_replay()->instructions) +
                                                 " could not go in there"});
-    } else if (stop == Cpu::Stop::shutdown) {
-        guest_reset();
+    } else if (stop == Cpu::Stop::shutdown && !parts_.take_event) {
+        guest_reset(); // else the board has seen the shutdown cycle and decides
     } else if (stop == Cpu::Stop::halted) {
         idle();
     }
@@ -138,6 +139,7 @@ void Machine::idle()
         replay && replay->instructions == clock.instructions_now()) {
         deadline = std::min(deadline, std::max(replay->ns, clock.now_ns()));
     }
+    collect_event();
     if (reset_pending_ || shutdown_pending_) {
         return;
     }
@@ -291,8 +293,26 @@ void Machine::guest_shutdown()
     parts_.cpu.request_stop();
 }
 
+void Machine::collect_event()
+{
+    switch (parts_.take_event ? parts_.take_event() : BoardEvent::none) {
+    case BoardEvent::none:
+        break;
+    case BoardEvent::cpu_reset:
+        parts_.cpu.reset();
+        break;
+    case BoardEvent::machine_reset:
+        reset_pending_ = true;
+        break;
+    case BoardEvent::power_off:
+        shutdown_pending_ = true;
+        break;
+    }
+}
+
 void Machine::apply_pending()
 {
+    collect_event();
     if (shutdown_pending_) {
         shutdown_pending_ = false;
         reset_pending_ = false;
@@ -404,9 +424,11 @@ base::Result<Sha256> Machine::state_hash()
     for (RamBlock* block : parts_.ram) {
         hash.ram(*block);
     }
-    for (const MachineParts::NamedDisk& disk : parts_.disks) {
-        if (disk.disk == nullptr) {
-            continue;
+    const auto disks = parts_.disks ? parts_.disks() : std::vector<MachineParts::NamedDisk>{};
+    for (const MachineParts::NamedDisk& disk : disks) {
+        hash.section(disk.name);
+        if (disk.disk == nullptr || disk.disk->read_only()) {
+            continue; // what nobody can write is part of the machine's description
         }
         if (auto hashed = hash.disk(disk.name, *disk.disk); !hashed) {
             return std::move(hashed).error();

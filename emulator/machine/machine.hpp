@@ -24,6 +24,9 @@ namespace emu {
 
 class RamBlock;
 
+/// What devices ask of the machine while guest code runs; the CPU is told to stop as well.
+enum class BoardEvent : u8 { none, cpu_reset, machine_reset, power_off };
+
 /// What a board hands to its machine. All of it outlives the machine.
 struct MachineParts {
     Clock& clock;
@@ -34,9 +37,10 @@ struct MachineParts {
         std::string name;
         img::Disk* disk;
     };
-    std::vector<NamedDisk> disks;
+    std::function<std::vector<NamedDisk>()> disks; // what is in the drives now; empty: none
     std::function<void()> reset;        // the whole board with its CPU; empty: each device in turn
     std::function<void()> power_button; // empty: the board has none
+    std::function<BoardEvent()> take_event; // what devices asked for; empty: never anything
 };
 
 enum class Pacing : u8 {
@@ -128,6 +132,7 @@ private:
     void idle_without_deadline();
     bool wait_for_wall_time();
     void rebase_pacing();
+    void collect_event();
     void apply_pending();
     void reset_board();
     void wait_while_paused();

@@ -22,7 +22,7 @@ constexpr u64 kIps = 1'000'000; // 1 instruction = 1 microsecond
 struct Rig {
     explicit Rig(MachineOptions options, u64 halt_every = 0, u64 period_ns = 0)
         : cpu{clock, halt_every}, device{clock, cpu, period_ns},
-          machine{{clock, cpu, {&device}, {}, {}, {}, {}}, options}
+          machine{{clock, cpu, {&device}, {}, {}, {}, {}, {}}, options}
     {
         machine.door().add_sink("fake", device);
     }

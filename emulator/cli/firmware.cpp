@@ -1,0 +1,66 @@
+#include "emulator/cli/firmware.hpp"
+
+#include <array>
+#include <filesystem>
+#include <fstream>
+
+namespace emu::cli {
+
+namespace {
+
+using base::Errc;
+using base::u64;
+using base::u8;
+
+constexpr u64 kMaxFirmware = u64{16} << 20;
+constexpr std::array<const char*, 3> kFolders{"/usr/share/seabios", "/usr/share/vgabios",
+                                              "/usr/share/qemu"};
+
+} // namespace
+
+base::Result<std::vector<u8>> read_file(const std::string& path, u64 limit)
+{
+    std::error_code error;
+    const u64 size = std::filesystem::file_size(path, error);
+    if (error) {
+        return base::fail(Errc::io, "cannot open '" + path + "': " + error.message());
+    }
+    if (size > limit) {
+        return base::fail(Errc::unsupported,
+                          "'" + path + "' is larger than " + std::to_string(limit >> 20) + " MiB");
+    }
+    std::vector<u8> bytes(size);
+    std::ifstream file{path, std::ios::binary};
+    file.read(reinterpret_cast<char*>(bytes.data()), static_cast<std::streamsize>(size));
+    if (!file) {
+        return base::fail(Errc::io, "cannot read '" + path + "'");
+    }
+    return bytes;
+}
+
+base::Result<std::vector<u8>> read_firmware(const std::string& name,
+                                            const std::vector<std::string>& folders)
+{
+    std::vector<std::string> candidates;
+    for (const std::string& folder : folders) {
+        candidates.push_back(folder + "/" + name);
+    }
+    candidates.push_back(name);
+    if (name.find('/') == std::string::npos) {
+        for (const char* folder : kFolders) {
+            candidates.push_back(std::string{folder} + "/" + name);
+        }
+    }
+    std::string tried;
+    for (const std::string& path : candidates) {
+        std::error_code error;
+        if (std::filesystem::is_regular_file(path, error)) {
+            return read_file(path, kMaxFirmware);
+        }
+        tried += (tried.empty() ? "" : ", ") + path;
+    }
+    return base::fail(Errc::io, "firmware '" + name + "' not found (looked for " + tried +
+                                    "; Debian's packages seabios and vgabios have it)");
+}
+
+} // namespace emu::cli

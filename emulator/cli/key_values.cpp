@@ -1,0 +1,131 @@
+#include "emulator/cli/key_values.hpp"
+
+#include <algorithm>
+#include <cctype>
+#include <charconv>
+
+namespace emu::cli {
+
+using base::Errc;
+
+base::Result<KeyValues> KeyValues::parse(const std::string& text, const std::string& implied)
+{
+    KeyValues result;
+    std::size_t at = 0;
+    bool first = true;
+    while (at <= text.size() && !text.empty()) {
+        std::string part;
+        while (at < text.size()) {
+            if (text[at] == ',') {
+                if (at + 1 < text.size() && text[at + 1] == ',') {
+                    ++at;
+                } else {
+                    break;
+                }
+            }
+            part += text[at++];
+        }
+        ++at; // past the comma
+        const std::size_t equals = part.find('=');
+        if (part.empty()) {
+            return base::fail(Errc::invalid_argument, "an empty part in '" + text + "'");
+        }
+        if (equals != std::string::npos) {
+            result.values_.emplace_back(part.substr(0, equals), part.substr(equals + 1));
+        } else if (first && !implied.empty()) {
+            result.values_.emplace_back(implied, part);
+        } else {
+            result.values_.emplace_back(part, "on");
+        }
+        first = false;
+        if (at >= text.size()) {
+            break;
+        }
+    }
+    return result;
+}
+
+std::optional<std::string> KeyValues::take(const std::string& key)
+{
+    std::optional<std::string> value;
+    std::erase_if(values_, [&](const auto& pair) {
+        if (pair.first != key) {
+            return false;
+        }
+        value = pair.second; // the last one counts
+        return true;
+    });
+    return value;
+}
+
+std::string KeyValues::take_or(const std::string& key, const std::string& fallback)
+{
+    return take(key).value_or(fallback);
+}
+
+base::Result<bool> KeyValues::take_bool(const std::string& key, bool fallback)
+{
+    const auto value = take(key);
+    if (!value) {
+        return fallback;
+    }
+    if (*value == "on" || *value == "yes" || *value == "true") {
+        return true;
+    }
+    if (*value == "off" || *value == "no" || *value == "false") {
+        return false;
+    }
+    return base::fail(Errc::invalid_argument, "'" + key + "' is on or off, not '" + *value + "'");
+}
+
+base::Result<u64> KeyValues::take_number(const std::string& key, u64 fallback)
+{
+    const auto value = take(key);
+    return value ? parse_number(*value, key) : base::Result<u64>{fallback};
+}
+
+base::Status KeyValues::finish() const
+{
+    if (values_.empty()) {
+        return base::ok();
+    }
+    return base::fail(Errc::invalid_argument, "'" + values_.front().first + "': no such setting");
+}
+
+base::Result<u64> parse_number(const std::string& text, const std::string& what)
+{
+    const bool hex = text.starts_with("0x") || text.starts_with("0X");
+    u64 value = 0;
+    const char* begin = text.data() + (hex ? 2 : 0);
+    const char* end = text.data() + text.size();
+    const auto [stop, error] = std::from_chars(begin, end, value, hex ? 16 : 10);
+    if (error != std::errc{} || stop != end || begin == end) {
+        return base::fail(Errc::invalid_argument, what + ": '" + text + "' is not a number");
+    }
+    return value;
+}
+
+base::Result<u64> parse_size(const std::string& text, u64 unit, const std::string& what)
+{
+    std::string digits = text;
+    u64 factor = unit;
+    if (!digits.empty()) {
+        constexpr std::string_view kSuffixes = "bkmgt";
+        const auto suffix = kSuffixes.find(
+            static_cast<char>(std::tolower(static_cast<unsigned char>(digits.back()))));
+        if (suffix != std::string_view::npos) {
+            factor = u64{1} << (10 * suffix);
+            digits.pop_back();
+        }
+    }
+    auto number = parse_number(digits, what);
+    if (!number) {
+        return base::fail(Errc::invalid_argument, what + ": '" + text + "' is not a size");
+    }
+    if (number.value() > ~u64{0} / factor / 2) {
+        return base::fail(Errc::invalid_argument, what + ": '" + text + "' is too large");
+    }
+    return number.value() * factor;
+}
+
+} // namespace emu::cli
