@@ -26,7 +26,7 @@ ROOT = HERE.parent.parent
 BIN = ROOT / "build/bin"
 BOOT_MARK = b"menagerie# "
 COMMON = "-display none -serial stdio -monitor none -nic none -no-reboot -m 256"
-APPEND = "console=ttyS0 quiet mitigations=off panic=-1 GB_MS=%d GB_ONLY=%s"
+APPEND = "console=ttyS0,115200 quiet mitigations=off panic=-1 GB_MS=%d GB_ONLY=%s"
 
 
 def programs():
@@ -99,7 +99,7 @@ def stop(process):
 
 def boot_seconds(command, kernel, initrd, limit=600):
     """CPU seconds until the shell's prompt, or None."""
-    process = start(command, kernel, initrd, "console=ttyS0")
+    process = start(command, kernel, initrd, "console=ttyS0,115200")
     seen, began, result = b"", time.monotonic(), None
     while time.monotonic() - began < limit:
         piece = os.read(process.stdout.fileno(), 65536)
