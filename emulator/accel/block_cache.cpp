@@ -60,46 +60,51 @@ void BlockCache::link(Block& from, unsigned exit, Block& to)
     codegen::x64::Assembler::patch(from.code.exits[exit].jump, to.code.entry);
 }
 
+bool BlockCache::covers(const Block& block, const u8* host, u64 length)
+{
+    const u64 in_first = std::min<u64>(
+        block.byte_length, kPageSize - static_cast<u64>(block.host - page_of(block.host)));
+    return ranges_meet(block.host, in_first, host, length) ||
+           (block.two_pages() &&
+            ranges_meet(block.second_page, block.byte_length - in_first, host, length));
+}
+
+void BlockCache::drop_from_page(const u8* page, Block& block)
+{
+    const auto entry = pages_.find(page);
+    std::erase(entry->second, &block);
+    if (entry->second.empty()) {
+        pages_.erase(entry);
+    }
+}
+
 bool BlockCache::overlaps(const u8* host, u64 length) const
 {
     const auto page = pages_.find(page_of(host));
-    if (page == pages_.end()) {
-        return false;
-    }
-    return std::ranges::any_of(page->second, [&](const Block* block) {
-        const u64 in_first =
-            std::min<u64>(block->byte_length,
-                          kPageSize - static_cast<u64>(block->host - page_of(block->host)));
-        return ranges_meet(block->host, in_first, host, length) ||
-               (block->two_pages() && ranges_meet(block->second_page,
-                                                  block->byte_length - in_first, host, length));
-    });
+    return page != pages_.end() && std::ranges::any_of(page->second, [&](const Block* block) {
+               return covers(*block, host, length);
+           });
 }
 
-unsigned BlockCache::invalidate(const u8* host, u64 length)
+std::vector<const Block*> BlockCache::invalidate(const u8* host, u64 length)
 {
-    unsigned dropped = 0;
+    std::vector<const Block*> dropped;
     const u8* const end = host + length;
     while (host < end) {
         const u8* const page = page_of(host);
-        const u64 here = std::min<u64>(static_cast<u64>(end - host),
-                                       kPageSize - static_cast<u64>(host - page));
+        const u64 here =
+            std::min<u64>(static_cast<u64>(end - host), kPageSize - static_cast<u64>(host - page));
         const auto found = pages_.find(page);
         if (found != pages_.end()) {
             std::vector<Block*> victims;
             for (Block* block : found->second) {
-                const u64 in_first = std::min<u64>(
-                    block->byte_length,
-                    kPageSize - static_cast<u64>(block->host - page_of(block->host)));
-                if (ranges_meet(block->host, in_first, host, here) ||
-                    (block->two_pages() &&
-                     ranges_meet(block->second_page, block->byte_length - in_first, host, here))) {
+                if (covers(*block, host, here)) {
                     victims.push_back(block);
                 }
             }
             for (Block* block : victims) {
                 remove(*block);
-                ++dropped;
+                dropped.push_back(block);
             }
         }
         host += here;
@@ -110,7 +115,7 @@ unsigned BlockCache::invalidate(const u8* host, u64 length)
 bool BlockCache::page_has_code(const u8* host) const
 {
     const auto page = pages_.find(page_of(host));
-    return page != pages_.end() && !page->second.empty();
+    return page != pages_.end();
 }
 
 void BlockCache::unlink(Block& block)
@@ -145,9 +150,9 @@ void BlockCache::remove(Block& block)
         link = &(*link)->next_in_bucket;
     }
     *link = block.next_in_bucket;
-    std::erase(pages_[page_of(block.host)], &block);
+    drop_from_page(page_of(block.host), block);
     if (block.two_pages()) {
-        std::erase(pages_[block.second_page], &block);
+        drop_from_page(block.second_page, block);
     }
 }
 

@@ -58,8 +58,8 @@ public:
     /// Do any of these bytes of guest RAM belong to a block?
     bool overlaps(const u8* host, u64 length) const;
 
-    /// Drops the blocks that any of these bytes belong to. Returns how many.
-    unsigned invalidate(const u8* host, u64 length);
+    /// Drops the blocks that any of these bytes belong to, and tells which.
+    std::vector<const Block*> invalidate(const u8* host, u64 length);
 
     /// True if the page that holds `host` has blocks.
     bool page_has_code(const u8* host) const;
@@ -77,6 +77,8 @@ private:
     static constexpr std::size_t kBuckets = 1u << 16;
     static std::size_t bucket(const u8* host, u32 pc, u32 context);
     static const u8* page_of(const u8* host);
+    static bool covers(const Block& block, const u8* host, u64 length);
+    void drop_from_page(const u8* page, Block& block);
     void unlink(Block& block);
     void remove(Block& block);
 

@@ -167,9 +167,9 @@ std::string X86Cpu::registers_text()
                         state_.gdtr.limit, state_.idtr.base, state_.idtr.limit);
     text += fmt::format("CR0={:08x} CR2={:08x} CR3={:08x} CR4={:08x}\n", state_.cr0, state_.cr2,
                         state_.cr3, state_.cr4);
-    text += fmt::format("DR0={:08x} DR1={:08x} DR2={:08x} DR3={:08x} DR6={:08x} DR7={:08x}\n",
-                        state_.dr[0], state_.dr[1], state_.dr[2], state_.dr[3], state_.dr6,
-                        state_.dr7);
+    text +=
+        fmt::format("DR0={:08x} DR1={:08x} DR2={:08x} DR3={:08x} DR6={:08x} DR7={:08x}\n",
+                    state_.dr[0], state_.dr[1], state_.dr[2], state_.dr[3], state_.dr6, state_.dr7);
     text += fmt::format("instructions={}\n", state_.retired());
     return text;
 }
@@ -191,10 +191,10 @@ std::string X86Cpu::translator_text()
         "TLB flushes         {}\n",
         engine_.code_bytes_used(), engine_.code_bytes_total(), engine_.live_blocks(),
         s.cache_flushes, s.blocks_translated, s.instructions_translated, s.guest_bytes_translated,
-        per(s.translate_ns, s.instructions_translated), s.blocks_compiled,
-        s.instructions_compiled, s.guest_bytes_compiled, s.code_bytes,
-        per(s.compile_ns, s.instructions_compiled), per(s.code_bytes, s.guest_bytes_compiled),
-        per(s.code_bytes, s.instructions_compiled), s.blocks_invalidated, s.tlb_flushes);
+        per(s.translate_ns, s.instructions_translated), s.blocks_compiled, s.instructions_compiled,
+        s.guest_bytes_compiled, s.code_bytes, per(s.compile_ns, s.instructions_compiled),
+        per(s.code_bytes, s.guest_bytes_compiled), per(s.code_bytes, s.instructions_compiled),
+        s.blocks_invalidated, s.tlb_flushes);
 }
 
 } // namespace

@@ -123,11 +123,16 @@ X86Engine::X86Engine(const X86CpuConfig& config, AddressSpace& memory)
     world_.memory = &memory;
     world_.dispatcher = this;
     world_.intern_context = [this](u32 mode, u32 cs_base, u32 cs_limit) {
+        Context& recent = recent_contexts_[(mode ^ (cs_base >> 4)) % recent_contexts_.size()];
+        if (recent.mode == mode && recent.cs_base == cs_base && recent.cs_limit == cs_limit) {
+            return recent.number;
+        }
         const auto [entry, added] =
             contexts_.try_emplace({mode, cs_base, cs_limit}, static_cast<u32>(contexts_.size()));
         if (added) {
-            context_list_.push_back({mode, cs_base, cs_limit});
+            context_list_.push_back({mode, cs_base, cs_limit, entry->second});
         }
+        recent = context_list_[entry->second];
         return entry->second;
     };
     world_.translations_changed = [this](x86::State& state) {
@@ -175,13 +180,13 @@ bool X86Engine::locate(u32 linear, Place& place)
     return true;
 }
 
-void X86Engine::mark_code_page(RamBlock& block, u64 offset)
+void X86Engine::mark_code(RamBlock& block, u64 offset, u64 length)
 {
-    u8& mark = block.code_pages()[offset / kPageSize];
-    if (mark == 0) {
-        mark = 1;
+    u64& lines = block.code_lines()[offset / kPageSize];
+    if (lines == 0) {
         x86::protect_code_page(state_, page_start(block.data() + offset));
     }
+    lines |= RamBlock::line_mask(offset % kPageSize, offset % kPageSize + length - 1);
 }
 
 /// Null when the bytes cannot be fetched: the fault has then been recorded.
@@ -228,9 +233,12 @@ std::unique_ptr<Block> X86Engine::translate(unsigned max_instructions, const Pla
     statistics_.instructions_translated += block->instructions;
     statistics_.guest_bytes_translated += block->byte_length;
     if (block->host != nullptr && max_instructions != 0) {
-        mark_code_page(*place.block, place.offset);
+        const u64 in_first = std::min<u64>(block->byte_length, kPageSize - (linear & kPageOffset));
+        mark_code(*place.block, place.offset, in_first);
         if (block->two_pages()) {
-            mark_code_page(*fetcher.second_place().block, fetcher.second_place().offset);
+            const Place& second = fetcher.second_place();
+            mark_code(*second.block, second.offset & ~u64{kPageOffset},
+                      block->byte_length - in_first);
         }
     }
     return block;
@@ -255,7 +263,7 @@ Block* X86Engine::find_or_translate(bool single)
             return nullptr;
         }
         if (second.host != block->second_page) {
-            cache_.invalidate(block->host, 1);
+            cache_.invalidate(block->host, 1); // another page lies behind it now
             block = nullptr;
         }
     }
@@ -480,16 +488,18 @@ void X86Engine::recover(const u8* return_address)
 
 void X86Engine::code_written(RamBlock& block, u64 offset, u64 length)
 {
-    const u8* host = block.data() + offset;
-    statistics_.blocks_invalidated += cache_.invalidate(host, length);
-    for (u64 page = offset / kPageSize; page <= (offset + length - 1) / kPageSize; ++page) {
-        if (!cache_.page_has_code(block.data() + page * kPageSize)) {
-            block.code_pages()[page] = 0;
+    const auto dropped = cache_.invalidate(block.data() + offset, length);
+    statistics_.blocks_invalidated += dropped.size();
+    for (const Block* gone : dropped) {
+        ir::JumpEntry& entry = state_.jump[ir::jump_index(gone->pc)];
+        if (entry.code == gone->code.entry) {
+            entry = {};
         }
     }
-    // The dropped blocks may stand in the jump table.
-    for (ir::JumpEntry& entry : state_.jump) {
-        entry = {};
+    for (u64 page = offset / kPageSize; page <= (offset + length - 1) / kPageSize; ++page) {
+        if (!cache_.page_has_code(block.data() + page * kPageSize)) {
+            block.code_lines()[page] = 0;
+        }
     }
 }
 

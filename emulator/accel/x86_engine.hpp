@@ -76,7 +76,7 @@ private:
     bool locate(u32 linear, Place& place);
     Block* find_or_translate(bool single);
     std::unique_ptr<Block> translate(unsigned max_instructions, const Place& place);
-    void mark_code_page(RamBlock& block, u64 offset);
+    void mark_code(RamBlock& block, u64 offset, u64 length);
     bool compile(Block& block);
     void flush_code();
     void run_interpreted(const ir::Block& block, bool every_access_slow);
@@ -103,8 +103,10 @@ private:
         u32 mode;
         u32 cs_base;
         u32 cs_limit;
+        u32 number;
     };
     std::vector<Context> context_list_;
+    std::array<Context, 64> recent_contexts_{}; // real-mode code changes CS often
     ir::Block scratch_ir_;
     u64 faults_delivered_ = 0;
     EngineStatistics statistics_;

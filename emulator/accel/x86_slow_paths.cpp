@@ -49,8 +49,9 @@ Outcome classify(X86Engine& engine, u32 linear, unsigned size, bool user, bool w
         if (page.block == nullptr) {
             return Outcome::interpret;
         }
-        const u8* host = page.block->data() + page.block_offset + linear % kPageSize;
-        if (write && engine.cache().overlaps(host, here)) {
+        const u64 offset = page.block_offset + linear % kPageSize;
+        if (write && page.block->may_hold_code(offset, here) &&
+            engine.cache().overlaps(page.block->data() + offset, here)) {
             return Outcome::interpret;
         }
         linear += here;
@@ -69,8 +70,8 @@ Outcome translated_load(ExecState& state, u32 linear, unsigned size, bool user, 
 {
     X86Engine& engine = X86Engine::of(state);
     x86::State& s = engine.state();
-    const bool mapped = write_follows ? x86::check_store(s, linear, size, user)
-                                      : map_read(s, linear, size, user);
+    const bool mapped =
+        write_follows ? x86::check_store(s, linear, size, user) : map_read(s, linear, size, user);
     if (!mapped) {
         return Outcome::fault;
     }
@@ -118,10 +119,9 @@ u32 slow_load(ExecState* state, const u8* return_address)
 {
     const u32 arg = state->call_arg;
     const auto linear = static_cast<u32>(state->scratch[0]);
-    return report(*state,
-                  translated_load(*state, linear, arg & 0xff, (arg & 0x100) != 0,
-                                  (arg & 0x200) != 0),
-                  return_address);
+    return report(
+        *state, translated_load(*state, linear, arg & 0xff, (arg & 0x100) != 0, (arg & 0x200) != 0),
+        return_address);
 }
 
 u32 slow_store(ExecState* state, const u8* return_address)
@@ -130,10 +130,10 @@ u32 slow_store(ExecState* state, const u8* return_address)
     const unsigned size = arg & 0xff;
     const u64 mask = size == 8 ? ~u64{0} : (u64{1} << (8 * size)) - 1;
     const auto linear = static_cast<u32>(state->scratch[0]);
-    return report(*state,
-                  translated_store(*state, linear, size, (arg & 0x100) != 0,
-                                   state->scratch[1] & mask),
-                  return_address);
+    return report(
+        *state,
+        translated_store(*state, linear, size, (arg & 0x100) != 0, state->scratch[1] & mask),
+        return_address);
 }
 
 u32 slow_segment(ExecState* state, const u8* return_address)

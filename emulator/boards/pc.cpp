@@ -15,6 +15,7 @@ constexpr u64 kLowBios = 0x2'0000; // bytes of the BIOS that also show below 1 M
 constexpr u64 kVramSize = 16 << 20;
 constexpr u64 kIsaFrameBuffer = 0xe000'0000; // where the DISPI interface's ISA flavour has it
 constexpr int kRomPriority = 1;
+constexpr u64 kTimerDelayNs = 2000;     // two pulses of the timer's clock
 constexpr unsigned kTimerIoApicPin = 2; // interrupt 0; pin 0 is the 8259 pair's
 
 // Slots and functions as PCs with these chips have them.
@@ -49,7 +50,12 @@ Status check(const PcConfig& config)
 } // namespace
 
 PcBoard::PcBoard(PcConfig config)
-    : config_{std::move(config)}, clock_{config_.instructions_per_second}
+    : config_{std::move(config)}, clock_{config_.instructions_per_second},
+      init_{clock_, "init", [this] {
+                if (cpu_ != nullptr) {
+                    cpu_->reset();
+                }
+            }}
 {}
 
 PcBoard::~PcBoard() = default;
@@ -149,7 +155,7 @@ void PcBoard::build_interrupts()
                                        .smi = on_rise(&Cpu::raise_smi),
                                        .init = Wire{[this](bool level) {
                                            if (level) {
-                                               request(PcEvent::cpu_reset);
+                                               init_.arm_in(0);
                                            }
                                        }},
                                        .pic_acknowledge = [this] { return pic_->acknowledge(); },
@@ -248,7 +254,8 @@ void PcBoard::build_isa()
     a20_ = std::make_unique<A20Gate>(memory_);
     port92_ = std::make_unique<SystemControlA>(
         SystemControlA::Wiring{.a20 = a20_->input(1), .reset = cpu_reset});
-    timer_ = std::make_unique<I8254>(I8254::Wiring{.clock = clock_, .irq0 = irq("timer")});
+    timer_irq_ = std::make_unique<DelayedRise>(clock_, kTimerDelayNs, irq("timer"));
+    timer_ = std::make_unique<I8254>(I8254::Wiring{.clock = clock_, .irq0 = timer_irq_->input()});
     port61_ = std::make_unique<SystemControlB>(
         SystemControlB::Wiring{.clock = clock_,
                                .gate2 = Wire{[this](bool level) { timer_->set_gate2(level); }},
@@ -284,9 +291,9 @@ void PcBoard::build_isa()
     map_ports("debug-e9", *debug_e9_);
     map_ports("debug-402", *debug_402_);
     for (Device* device : std::initializer_list<Device*>{
-             a20_.get(), port92_.get(), timer_.get(), port61_.get(), rtc_.get(), dma_.get(),
-             &keyboard_, &mouse_, keyboard_controller_.get(), uarts_[0].get(), uarts_[1].get(),
-             parallel_.get(), &checkpoint_, debug_e9_.get(), debug_402_.get()}) {
+             a20_.get(), port92_.get(), timer_irq_.get(), timer_.get(), port61_.get(), rtc_.get(),
+             dma_.get(), &keyboard_, &mouse_, keyboard_controller_.get(), uarts_[0].get(),
+             uarts_[1].get(), parallel_.get(), &checkpoint_, debug_e9_.get(), debug_402_.get()}) {
         add(*device);
     }
 }
@@ -320,6 +327,7 @@ void PcBoard::build_display()
 void PcBoard::reset()
 {
     event_ = PcEvent::none;
+    init_.cancel();
     if (isa_bios_) {
         const std::size_t low = isa_bios_->size();
         std::copy_n(config_.bios.end() - static_cast<std::ptrdiff_t>(low), low, isa_bios_->data());
@@ -338,18 +346,14 @@ void PcBoard::reset()
     }
 }
 
-void PcBoard::reset_cpu()
-{
-    if (cpu_ != nullptr) {
-        cpu_->reset();
-    }
-}
-
 void PcBoard::request(PcEvent event)
 {
-    event_ = std::max(event_, event); // power-off wins over resets, a full reset over the CPU's
+    event_ = std::max(event_, event); // power-off wins over a reset
     if (cpu_ != nullptr) {
         cpu_->request_stop();
+    }
+    if (event_listener_) {
+        event_listener_(event);
     }
 }
 
@@ -360,7 +364,11 @@ void PcBoard::request_cpu_reset()
 {
     constexpr u8 kShutdownStatus = 0x0f;
     const bool returns = rtc_ && rtc_->byte(kShutdownStatus) != 0;
-    request(returns ? PcEvent::cpu_reset : PcEvent::machine_reset);
+    if (returns) {
+        init_.arm_in(0);
+    } else {
+        request(PcEvent::machine_reset);
+    }
 }
 
 PcEvent PcBoard::take_event()

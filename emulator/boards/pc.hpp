@@ -35,7 +35,6 @@ namespace emu::boards {
 /// What the machine's owner has to do before the CPU goes on.
 enum class PcEvent : u8 {
     none,
-    cpu_reset,     // PcBoard::reset_cpu()
     machine_reset, // PcBoard::reset()
     power_off
 };
@@ -61,9 +60,13 @@ public:
 
     /// Power-on or the reset button: all devices, then the CPU.
     void reset();
-    void reset_cpu();
 
-    /// What devices asked for since the last call; the CPU was told to stop.
+    /// Called when a device asks for something, in the middle of guest code; the CPU was told to
+    /// stop. Without a listener the owner polls take_event() between slices.
+    void set_event_listener(std::function<void(PcEvent)> listener)
+    {
+        event_listener_ = std::move(listener);
+    }
     PcEvent take_event();
 
     Clock& clock() { return clock_; }
@@ -149,6 +152,8 @@ private:
     PortSpace ports_;
     Cpu* cpu_ = nullptr;
     PcEvent event_ = PcEvent::none;
+    std::function<void(PcEvent)> event_listener_;
+    Timer init_;           // the CPU's INIT pin, acted on between two instructions
     bool started_ = false; // the first reset with a CPU was power-on
     std::vector<Device*> devices_;
     std::map<std::string, InputSink*> inputs_;
@@ -171,6 +176,7 @@ private:
     std::unique_ptr<FpuErrorLatch> fpu_error_;
     std::unique_ptr<devices::A20Gate> a20_;
     std::unique_ptr<devices::SystemControlA> port92_;
+    std::unique_ptr<DelayedRise> timer_irq_;
     std::unique_ptr<devices::I8254> timer_;
     std::unique_ptr<devices::SystemControlB> port61_;
     std::unique_ptr<devices::Mc146818> rtc_;

@@ -31,6 +31,24 @@ void IsaInterrupts::visit_state(StateVisitor& visitor)
     visitor.field("sources", sources_);
 }
 
+DelayedRise::DelayedRise(Clock& clock, u64 delay_ns, Wire output)
+    : output_{std::move(output)}, delay_ns_{delay_ns}, rise_{clock, "delayed rise",
+                                                             [this] { output_.set(true); }}
+{}
+
+void DelayedRise::set(bool level)
+{
+    if (level) {
+        rise_.arm_in(delay_ns_);
+        return;
+    }
+    if (rise_.armed()) { // a pulse shorter than the delay still arrives
+        rise_.cancel();
+        output_.set(true);
+    }
+    output_.set(false);
+}
+
 void FpuErrorLatch::reset()
 {
     ferr_ = false;

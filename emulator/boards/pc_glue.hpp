@@ -2,6 +2,7 @@
 #pragma once
 
 #include "emulator/devices/byte_io.hpp"
+#include "emulator/machine/clock.hpp"
 
 #include <array>
 #include <vector>
@@ -52,6 +53,31 @@ private:
     Wire irq13_;
     bool ferr_ = false;
     bool ignne_ = false;
+};
+
+/// Passes a falling edge on at once and a rising one a little later.
+///
+/// Timer interrupts need it: on a real PC the handler's first instruction runs well after the pulse
+/// that reloads the count. A virtual CPU would read the count before it has moved, and Linux 2.4
+/// takes that for broken hardware ("clock timer configuration lost - probably a VIA686a").
+class DelayedRise final : public Device {
+public:
+    DelayedRise(Clock& clock, u64 delay_ns, Wire output);
+
+    Wire input()
+    {
+        return Wire{[this](bool level) { set(level); }};
+    }
+    std::string_view name() const override { return "delayed-rise"; }
+    void reset() override { rise_.cancel(); }
+    void visit_state(StateVisitor& visitor) override { rise_.visit_state(visitor); }
+
+private:
+    void set(bool level);
+
+    Wire output_;
+    u64 delay_ns_;
+    Timer rise_;
 };
 
 } // namespace emu::boards

@@ -49,3 +49,20 @@ TEST_CASE("fpu error: port F0h drops the interrupt and raises IGNNE# until FERR#
     latch.set_ferr(false);
     CHECK_FALSE(latch.ignne());
 }
+
+TEST_CASE("delayed rise: only the rising edge waits")
+{
+    Clock clock{1'000'000'000};
+    bool level = false;
+    DelayedRise delay{clock, 1000, Wire{[&](bool l) { level = l; }}};
+    const Wire input = delay.input();
+
+    input.set(true);
+    CHECK_FALSE(level);
+    clock.skip_to_ns(1000);
+    clock.run_due_timers();
+    CHECK(level);
+
+    input.set(false);
+    CHECK_FALSE(level);
+}

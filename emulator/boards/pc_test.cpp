@@ -267,8 +267,12 @@ TEST_CASE("pc: CF9h asks for a full reset, the keyboard controller for one that 
 
     m.out(0x70, 0x0f);
     m.out(0x71, 0x0a);
+    const int resets = m.cpu.resets;
     m.out(0x64, 0xfe);
-    CHECK(m.board->take_event() == PcEvent::cpu_reset);
+    CHECK(m.board->take_event() == PcEvent::none);
+    m.advance(0);
+    CHECK(m.cpu.resets == resets + 1);
+    CHECK(m.cmos(0x0f) == 0x0a);
 }
 
 TEST_CASE("pc: ACPI soft-off is an event for the machine's owner")

@@ -226,8 +226,6 @@ BoardEvent event_of(boards::PcEvent event)
     switch (event) {
     case boards::PcEvent::none:
         break;
-    case boards::PcEvent::cpu_reset:
-        return BoardEvent::cpu_reset;
     case boards::PcEvent::machine_reset:
         return BoardEvent::machine_reset;
     case boards::PcEvent::power_off:

@@ -19,7 +19,7 @@ constexpr u64 page_up(u64 value)
 } // namespace
 
 RamBlock::RamBlock(std::string name, u64 size)
-    : name_{std::move(name)}, size_{page_up(size)}, code_pages_(size_ / kPageSize, 0)
+    : name_{std::move(name)}, size_{page_up(size)}, code_lines_(size_ / kPageSize, 0)
 {
     void* memory = mmap(nullptr, size_, PROT_READ | PROT_WRITE,
                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -32,6 +32,20 @@ RamBlock::RamBlock(std::string name, u64 size)
 RamBlock::~RamBlock()
 {
     munmap(data_, size_);
+}
+
+bool RamBlock::may_hold_code(u64 offset, u64 length) const
+{
+    const u64 end = offset + length;
+    while (offset < end) {
+        const u64 page = offset / kPageSize;
+        const u64 last = std::min(end - 1, page * kPageSize + kPageSize - 1);
+        if ((code_lines_[page] & line_mask(offset % kPageSize, last % kPageSize)) != 0) {
+            return true;
+        }
+        offset = last + 1;
+    }
+    return false;
 }
 
 AddressSpace::AddressSpace() : low_(kLowPages) {}
@@ -173,12 +187,8 @@ void AddressSpace::notify_code_write(RamBlock& block, u64 offset, u64 length)
     if (listener_ == nullptr) {
         return;
     }
-    const u64 last = (offset + length - 1) / kPageSize;
-    for (u64 number = offset / kPageSize; number <= last; ++number) {
-        if (block.code_pages()[number] != 0) {
-            listener_->code_written(block, offset, length);
-            return;
-        }
+    if (block.may_hold_code(offset, length)) {
+        listener_->code_written(block, offset, length);
     }
 }
 

@@ -34,14 +34,25 @@ public:
     std::span<u8> bytes() { return {data_, size_}; }
     u8* data() { return data_; }
 
-    /// One byte a page: nonzero where translated code was made from it (see CodeListener).
-    std::vector<u8>& code_pages() { return code_pages_; }
+    /// One word a page: bit n is set where code may have been translated from the n-th 64 bytes
+    /// (see CodeListener).
+    std::vector<u64>& code_lines() { return code_lines_; }
+    /// Do any of these bytes lie in such a line?
+    bool may_hold_code(u64 offset, u64 length) const;
+
+    static constexpr u64 kLineSize = 64;
+    /// The lines of one page that bytes [first, last] of it touch.
+    static constexpr u64 line_mask(u64 first, u64 last)
+    {
+        const u64 upto = last / kLineSize == 63 ? ~u64{0} : (u64{2} << (last / kLineSize)) - 1;
+        return upto & ~((u64{1} << (first / kLineSize)) - 1);
+    }
 
 private:
     std::string name_;
     u64 size_;
     u8* data_;
-    std::vector<u8> code_pages_;
+    std::vector<u64> code_lines_;
 };
 
 class MmioHandler {

@@ -181,7 +181,6 @@ Status Fetcher::fetch_pinned(const Media& media, Task& task)
 
 Status Fetcher::fetch_archive(const Media& media, Task& task)
 {
-    const Status none = base::fail(Errc::io, "no source has it");
     for (const std::string& url : media.urls) {
         if (options_.network == Network::offline && !url.starts_with("file:")) {
             continue;
@@ -202,7 +201,7 @@ Status Fetcher::fetch_archive(const Media& media, Task& task)
     if (media.state == MediaState::manual) {
         task.reasons += "\n    it cannot be downloaded: bring the file with `zoo add FILE`";
     }
-    return none;
+    return base::fail(Errc::io, "no source has it");
 }
 
 Status Fetcher::from_mirror(std::string_view sha256, u64 size, Task& task)
@@ -227,7 +226,7 @@ Status Fetcher::from_mirror_folder(const std::string& plain, const Object& objec
     auto file = PartialFile::open(store_.partial_path(object.sha256), OpenPartial::fresh);
     Status got = base::ok();
     if (!file) {
-        got = std::move(file).error();
+        got = file.error();
     } else if (has_plain) {
         got = read_file(plain, task.into(file.value(), plain));
     } else {
@@ -254,7 +253,7 @@ Status Fetcher::from_remote_mirror(const std::string& plain, const Object& objec
         // Packed, its size is not known; it is bounded, and right when what comes out of it is.
         const fs::path packed = store_.partial_path(object.sha256 + ".zst");
         auto partial = PartialFile::open(packed, OpenPartial::resume);
-        got = !partial ? Status{std::move(partial).error()}
+        got = !partial ? Status{partial.error()}
                        : http_download({plain + ".zst", std::nullopt,
                                         object.size + object.size / 64 + kZstdOverhead},
                                        partial.value(), options_.http, [](u64) {});
@@ -319,8 +318,8 @@ Status Fetcher::from_deb(const std::string& url, const Media& media, Task& task)
         return std::move(package).error();
     }
     auto file = PartialFile::open(store_.partial_path(media.sha256), OpenPartial::fresh);
-    Status got = file ? read_file(package.value().path, task.into(file.value(), url))
-                      : Status{std::move(file).error()};
+    Status got =
+        file ? read_file(package.value().path, task.into(file.value(), url)) : Status{file.error()};
     std::error_code error;
     fs::remove(package.value().path, error);
     if (!got) {
@@ -386,7 +385,7 @@ Result<FetchedMedia> Fetcher::fetch_current(const Recipe& recipe, const Media& m
     auto file = store_.temporary();
     Status got = file ? unpack({package.value().path, "deb", current.member, current.max_size},
                                task.into(file.value(), package.value().package))
-                      : Status{std::move(file).error()};
+                      : Status{file.error()};
     std::error_code error;
     fs::remove(package.value().path, error);
     if (!got) {

@@ -1,7 +1,6 @@
 #include "zoo/fetch/http.hpp"
 
 #include "zoo/fetch/curl_handle.hpp"
-#include "zoo/store/store.hpp"
 
 #include <fmt/core.h>
 #include <unistd.h>
@@ -14,7 +13,6 @@
 
 namespace zoo {
 
-namespace fs = std::filesystem;
 using base::Errc;
 using base::Status;
 using base::u64;
@@ -31,14 +29,9 @@ struct Origin {
     std::string validator;
 };
 
-fs::path origin_path(const PartialFile& file)
-{
-    return file.path().string() + std::string{kPartialOriginSuffix};
-}
-
 Origin load_origin(const PartialFile& file)
 {
-    auto text = read_text(origin_path(file), kMaxOriginSize);
+    auto text = read_text(file.origin_path(), kMaxOriginSize);
     if (!text) {
         return {};
     }
@@ -92,8 +85,9 @@ private:
         if (resumed_from_ == 0) {
             return;
         }
-        curl_easy_setopt(curl_.get(), CURLOPT_RESUME_FROM_LARGE,
-                         static_cast<curl_off_t>(resumed_from_));
+        // Not CURLOPT_RESUME_FROM, which takes a whole answer for an error.
+        const std::string range = std::to_string(resumed_from_) + "-";
+        curl_easy_setopt(curl_.get(), CURLOPT_RANGE, range.c_str());
         const Origin origin = load_origin(file_);
         if (origin.url == request_.url && !origin.validator.empty()) {
             headers_ = curl_slist_append(headers_, ("If-Range: " + origin.validator).c_str());
@@ -127,9 +121,8 @@ private:
         }
         std::string_view value = line.substr(colon + 1);
         value.remove_prefix(std::min(value.find_first_not_of(' '), value.size()));
-        if (name == "etag" && !value.starts_with("W/")) {
-            validator_ = value;
-        } else if (name == "last-modified" && validator_.empty()) {
+        const bool strong_tag = name == "etag" && !value.starts_with("W/");
+        if (strong_tag || (name == "last-modified" && validator_.empty())) {
             validator_ = value;
         } else if (name == "content-range" && value.starts_with("bytes ")) {
             range_start_ = std::strtoull(std::string{value.substr(6)}.c_str(), nullptr, 10);
@@ -177,7 +170,7 @@ private:
                            fmt::format("wrong size: {} bytes instead of {}",
                                        file_.size() + static_cast<u64>(length), *request_.size)));
         }
-        auto noted = write_text(origin_path(file_), request_.url + "\n" + validator_);
+        auto noted = write_text(file_.origin_path(), request_.url + "\n" + validator_);
         return noted ? true : refuse(std::move(noted).error());
     }
 

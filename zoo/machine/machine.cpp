@@ -55,7 +55,7 @@ nlohmann::json make_manifest(const Recipe& recipe, const Materials& materials)
     return {{"schema", 1}, {"recipe", recipe.id}, {"drives", drives}};
 }
 
-/// Commas separate the options of -drive; a doubled one stands for itself.
+/// Commas separate the parts of an option's value; a doubled one stands for itself.
 std::string escape_commas(const std::string& text)
 {
     std::string escaped;
@@ -208,8 +208,8 @@ std::vector<std::string> emulator_command(const fs::path& emulator, const Recipe
     // The LGPL VGA BIOS of Debian's vgabios package, for the standard VGA.
     constexpr const char* kLgplVgaBios = "/usr/share/vgabios/vgabios.stdvga.bin";
     const Machine& spec = recipe.machine;
-    std::vector<std::string> command{
-        emulator, "-name", recipe.title, "-M", spec.board, "-m", std::to_string(spec.memory_mib)};
+    std::vector<std::string> command{emulator,   "-name", escape_commas(recipe.title),    "-M",
+                                     spec.board, "-m",    std::to_string(spec.memory_mib)};
     const auto add = [&](const char* option, const std::string& value) {
         if (!value.empty()) {
             command.insert(command.end(), {option, value});

@@ -44,6 +44,12 @@ Run parse_run(const toml::table& table, const std::filesystem::path& folder, Pro
     for (const toml::table* step : reader.tables("steps")) {
         run.steps.push_back(parse_step(*step, run.steps.size() + 1, folder, problems));
     }
+    std::set<std::string> pictures;
+    for (const Step& step : run.steps) {
+        if (step.toml.starts_with("screenshot") && !pictures.insert(step.toml).second) {
+            problems.push_back({step.line, "run: two screenshots have the same name"});
+        }
+    }
     if (run.steps.empty()) {
         reader.problem(reader.line(), "no steps: what proves that it is up?");
     }

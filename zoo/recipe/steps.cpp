@@ -126,12 +126,13 @@ std::string check_value(const Action& action, const toml::node& node,
             reader.problem_at(action.key, fmt::format("{} must be a text", action.key));
         }
         break;
-    case ValueKind::name:
-        if (!is_text ||
+    case ValueKind::name: // "end" is the picture at the end of the run
+        if (!is_text || *text == "end" ||
             text->find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
                                     "0123456789_-") != std::string::npos) {
             reader.problem_at(
-                action.key, fmt::format("{} must be a name of A-Z, a-z, 0-9, _ and -", action.key));
+                action.key, fmt::format("{} must be a name of A-Z, a-z, 0-9, _ and -, not \"end\"",
+                                        action.key));
         }
         break;
     case ValueKind::picture:

@@ -103,9 +103,15 @@ Result<std::string> PartialFile::finish()
     return hash_.finish();
 }
 
+std::filesystem::path PartialFile::origin_path() const
+{
+    return path_.string() + ".from";
+}
+
 void PartialFile::discard()
 {
     ::unlink(path_.c_str());
+    ::unlink(origin_path().c_str());
 }
 
 } // namespace zoo

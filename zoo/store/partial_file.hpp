@@ -30,7 +30,10 @@ public:
     /// SHA-256 of all bytes; makes the length final on disk and flushes. Call once, at the end.
     base::Result<std::string> finish();
 
-    /// Removes the file.
+    /// Beside the file: a note of where its bytes come from, for resuming.
+    std::filesystem::path origin_path() const;
+
+    /// Removes the file and its note.
     void discard();
 
 private:

@@ -110,6 +110,7 @@ Result<std::string> Store::adopt(PartialFile file, const Expectation& expected) 
         ::rename(file.path().c_str(), final_path.c_str()) != 0) {
         return system_error(final_path);
     }
+    ::unlink(file.origin_path().c_str());
     auto synced = sync_path(final_path.parent_path());
     if (!synced) {
         return std::move(synced).error();

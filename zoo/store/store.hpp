@@ -15,9 +15,6 @@
 
 namespace zoo {
 
-/// Beside a partial file: where its bytes came from, for resuming.
-constexpr std::string_view kPartialOriginSuffix = ".from";
-
 /// What a received file must be. An empty digest takes any content.
 struct Expectation {
     std::string sha256;

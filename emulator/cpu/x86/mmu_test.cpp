@@ -181,7 +181,7 @@ TEST_CASE("tlb: stores to ROM are dropped, to devices arrive, and code pages are
 
     REQUIRE(store(cpu.state, 0x5'0000, 1, false, 5));
     CHECK(cpu.state.tlb[0][0x50].write_tag == 0x5'0000);
-    cpu.ram.code_pages()[0x50] = 1;
+    cpu.ram.code_lines()[0x50] = 1;
     protect_code_page(cpu.state, cpu.ram.data() + 0x5'0000);
     CHECK(cpu.state.tlb[0][0x50].write_tag == 0x5'0800);
     CHECK(cpu.state.tlb[0][0x50].read_tag == 0x5'0000);

@@ -59,7 +59,7 @@ void fill(State& state, u32 linear, unsigned mode, const Mapping& mapping)
     entry.read_tag = tag;
     entry.addend = reinterpret_cast<u64>(page.block->data() + page.block_offset) - tag;
     if (mapping.writable) {
-        const bool code = page.block->code_pages()[page.block_offset / kPageSize] != 0;
+        const bool code = page.block->code_lines()[page.block_offset / kPageSize] != 0;
         entry.write_tag = page.writable && !code ? tag : tag | kSlow;
     }
 }

@@ -72,7 +72,7 @@ private:
     void apply();
 
     AddressSpace& memory_;
-    std::array<bool, 2> levels_{};
+    std::array<bool, 2> levels_{true, false};
 };
 
 /// Port 92h, system control port A: fast A20 and fast reset.

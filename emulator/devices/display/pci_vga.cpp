@@ -22,7 +22,7 @@ constexpr pci::PciIdentity kIdentity{.vendor = 0x1234,
 } // namespace
 
 PciVga::PciVga(Fabric fabric, Vga& vga, RamBlock& vram, RamBlock* rom)
-    : PciDevice{fabric, kIdentity}, vga_{vga}
+    : PciDevice{fabric, kIdentity}, vga_{vga}, edid_{make_edid()}
 {
     add_ram_bar(0, vram);
     add_mmio_bar(2, kRegisters, *this);
@@ -33,6 +33,13 @@ PciVga::PciVga(Fabric fabric, Vga& vga, RamBlock& vram, RamBlock* rom)
 
 u64 PciVga::mmio_read(u64 offset, unsigned size)
 {
+    if (offset + size <= edid_.size()) {
+        u64 value = 0;
+        for (unsigned i = 0; i < size; ++i) {
+            value |= u64{edid_[offset + i]} << (8 * i);
+        }
+        return value;
+    }
     if (offset >= kDispi && offset < kDispiEnd && size <= 2) {
         const u16 value = vga_.dispi().read(static_cast<u16>((offset - kDispi) / 2));
         return size == 2 ? value : value >> (8 * (offset & 1)) & 0xff;

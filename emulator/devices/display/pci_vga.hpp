@@ -1,10 +1,11 @@
 // The VGA as a PCI card: 1234:1111 with a linear frame buffer, registers in memory and an option
 // ROM.
 //
-// Source: "QEMU Standard VGA" register description (docs/specs/standard-vga): BAR 2 holds the VGA
-// ports from 3C0h at 400h and the DISPI registers at 500h.
+// Source: "QEMU Standard VGA" register description (docs/specs/standard-vga): BAR 2 holds the
+// monitor's EDID at 0, the VGA ports from 3C0h at 400h and the DISPI registers at 500h.
 #pragma once
 
+#include "emulator/devices/display/edid.hpp"
 #include "emulator/devices/display/vga.hpp"
 #include "emulator/devices/pci/pci_device.hpp"
 
@@ -26,6 +27,7 @@ private:
     void visit_device(StateVisitor&) override {}
 
     Vga& vga_;
+    std::array<u8, 128> edid_;
 };
 
 } // namespace emu::devices::display

@@ -139,3 +139,18 @@ TEST_CASE("pci-vga: frame buffer, registers in memory and ROM")
     m.memory.write_int(0xe200'0408, 1, 5); // port 3C8h
     CHECK(m.in(0x3c8) == 5);
 }
+
+TEST_CASE("edid: a valid block that prefers 1024x768")
+{
+    const auto edid = make_edid();
+    unsigned sum = 0;
+    for (const base::u8 byte : edid) {
+        sum += byte;
+    }
+
+    CHECK(sum % 256 == 0);
+    CHECK(edid[0] == 0x00);
+    CHECK(edid[1] == 0xff);
+    CHECK((edid[56] | (edid[58] & 0xf0) << 4) == 1024);
+    CHECK((edid[59] | (edid[61] & 0xf0) << 4) == 768);
+}

@@ -49,21 +49,23 @@ const FloppyController::Command* FloppyController::find_command(u8 opcode)
 }
 
 FloppyController::FloppyController(Wiring wiring, std::array<bool, kDrives> present)
-    : wiring_{std::move(wiring)}, timer_{wiring_.clock, "fdc.execution",
-                                         [this] {
-                                             if (phase_ == Phase::resetting) {
-                                                 finish_reset();
-                                             } else {
-                                                 execute();
-                                             }
-                                         }},
+    : wiring_{.clock = wiring.clock, .irq6 = {}, .dma = wiring.dma},
+      timer_{wiring_.clock, "fdc.execution",
+             [this] {
+                 if (phase_ == Phase::resetting) {
+                     finish_reset();
+                 } else {
+                     execute();
+                 }
+             }},
       seek_timer_0_{wiring_.clock, "fdc.seek0", [this] { seek_done(0); }},
       seek_timer_1_{wiring_.clock, "fdc.seek1", [this] { seek_done(1); }}
 {
     for (unsigned i = 0; i < kDrives; ++i) {
         drives_[i].present = present[i];
     }
-    reset();
+    reset(); // drives nothing yet: what is at the wires' ends may not be constructed
+    wiring_.irq6 = std::move(wiring.irq6);
 }
 
 void FloppyController::reset()

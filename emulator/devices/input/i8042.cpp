@@ -31,14 +31,25 @@ constexpr u8 kA20 = 0x02;
 } // namespace
 
 I8042::I8042(Wiring wiring)
-    : wiring_{std::move(wiring)}, timer_{wiring_.clock, "i8042.transfer", [this] { transfer(); }}
+    : wiring_{.clock = wiring.clock,
+              .irq1 = {},
+              .irq12 = {},
+              .a20 = {},
+              .reset = {},
+              .keyboard = wiring.keyboard,
+              .mouse = wiring.mouse},
+      timer_{wiring_.clock, "i8042.transfer", [this] { transfer(); }}
 {
     for (Ps2Device* device : {wiring_.keyboard, wiring_.mouse}) {
         if (device != nullptr) {
             device->set_listener([this] { schedule(); });
         }
     }
-    reset();
+    reset(); // drives nothing yet: what is at the wires' ends may not be constructed
+    wiring_.irq1 = std::move(wiring.irq1);
+    wiring_.irq12 = std::move(wiring.irq12);
+    wiring_.a20 = std::move(wiring.a20);
+    wiring_.reset = std::move(wiring.reset);
 }
 
 void I8042::reset()

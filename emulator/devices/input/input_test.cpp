@@ -29,6 +29,8 @@ struct Harness {
                       .keyboard = &keyboard,
                       .mouse = &mouse}};
 
+    Harness() { controller.reset(); }
+
     void command(unsigned value) { controller.io_write(0x64, 1, value); }
     void data(unsigned value) { controller.io_write(0x60, 1, value); }
     unsigned status() { return controller.io_read(0x64, 1); }

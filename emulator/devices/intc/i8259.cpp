@@ -225,9 +225,10 @@ u8 I8259::read(bool data_port)
     return read_isr_ ? isr_ : irr_;
 }
 
-I8259Pair::I8259Pair(Wire output) : output_{std::move(output)}
+I8259Pair::I8259Pair(Wire output)
 {
-    reset();
+    reset(); // drives nothing yet: what is at the wires' ends may not be constructed
+    output_ = std::move(output);
 }
 
 void I8259Pair::reset()

@@ -52,8 +52,8 @@ int days_in_month(int month, int year)
 } // namespace
 
 Mc146818::Mc146818(Wiring wiring, Config config)
-    : wiring_{std::move(wiring)}, second_timer_{wiring_.clock, "mc146818.second",
-                                                [this] { second_passed(); }},
+    : wiring_{.clock = wiring.clock, .irq8 = {}}, second_timer_{wiring_.clock, "mc146818.second",
+                                                                [this] { second_passed(); }},
       periodic_timer_{wiring_.clock, "mc146818.periodic", [this] {
                           raise(kPeriodic);
                           periodic_seen_ = periodic_ticks();
@@ -64,7 +64,8 @@ Mc146818::Mc146818(Wiring wiring, Config config)
     ram_[kRegisterB] = k24Hours;
     set_time(config.start_seconds);
     second_timer_.arm_in(kSecondNs);
-    reset();
+    reset(); // drives nothing yet: what is at the wires' ends may not be constructed
+    wiring_.irq8 = std::move(wiring.irq8);
 }
 
 void Mc146818::reset()
@@ -150,7 +151,9 @@ void Mc146818::set_time(i64 seconds)
 
 void Mc146818::second_passed()
 {
-    second_timer_.arm(second_timer_.deadline_ns() + kSecondNs);
+    // Seconds behind (a forged snapshot) are skipped, not caught up with one by one.
+    second_timer_.arm(
+        std::max(second_timer_.deadline_ns() + kSecondNs, wiring_.clock.now_ns() + 1));
     if ((ram_[kRegisterB] & kSet) != 0) {
         return; // SET freezes the time and aborts updates
     }

@@ -22,9 +22,14 @@ constexpr u64 kAcknowledgeNs = 5'000;
 } // namespace
 
 ParallelPort::ParallelPort(Wiring wiring)
-    : wiring_{std::move(wiring)}, timer_{wiring_.clock, "parallel.phase", [this] { next_phase(); }}
+    : wiring_{.clock = wiring.clock, .irq = {}, .printer = wiring.printer}, timer_{wiring_.clock,
+                                                                                   "parallel.phase",
+                                                                                   [this] {
+                                                                                       next_phase();
+                                                                                   }}
 {
-    reset();
+    reset(); // drives nothing yet: what is at the wires' ends may not be constructed
+    wiring_.irq = std::move(wiring.irq);
 }
 
 void ParallelPort::reset()

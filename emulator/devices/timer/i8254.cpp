@@ -3,9 +3,11 @@
 namespace emu::devices {
 
 I8254::I8254(Wiring wiring)
-    : wiring_{std::move(wiring)}, timer_{wiring_.clock, "i8254.out0", [this] { output_event(); }}
+    : wiring_{.clock = wiring.clock, .irq0 = {}}, timer_{wiring_.clock, "i8254.out0",
+                                                         [this] { output_event(); }}
 {
-    reset();
+    reset(); // drives nothing yet: what is at the wires' ends may not be constructed
+    wiring_.irq0 = std::move(wiring.irq0);
 }
 
 void I8254::reset()
@@ -98,7 +100,10 @@ void I8254::output_event()
 {
     // The event's own pulse, not the current one: a one-pulse strobe must not be skipped when a
     // long instruction made the event late.
-    update_output(event_pulse_);
+    // A forged snapshot's ancient event is not caught up with pulse by pulse.
+    constexpr u64 kLongestPeriod = 65'536;
+    const u64 pulse = now();
+    update_output(pulse - event_pulse_ <= kLongestPeriod ? event_pulse_ : pulse);
 }
 
 } // namespace emu::devices

@@ -58,9 +58,11 @@ void PitCounter::visit_state(StateVisitor& v)
     v.field("base", base_);
     v.field("elapsed_base", elapsed_base_);
     if (v.restoring()) { // a snapshot is untrusted, and counts are divided by
+        constexpr u32 kLargest = 65'536;
+        count_ = std::min(count_, kLargest);
+        next_count_ = std::min(next_count_, kLargest);
         loaded_ = loaded_ && count_ != 0;
-        count_ = std::min(count_, bcd_limit());
-        next_count_ = std::clamp(next_count_, u32{1}, bcd_limit());
+        pending_ = pending_ && next_count_ != 0;
     }
 }
 
@@ -106,7 +108,7 @@ void PitCounter::write(u8 value, u64 now)
         raw = u32{value} << 8 | low_written_;
     }
     halted_low_ = false;
-    const u32 count = bcd_ ? from_bcd(raw) : raw;
+    const u32 count = bcd_ ? from_bcd(raw) % bcd_limit() : raw; // digits above 9 are undefined
     load(count == 0 ? bcd_limit() : count, now);
 }
 

@@ -12,6 +12,8 @@ namespace {
 #pragma GCC diagnostic ignored "-Winvalid-offsetof"
 constexpr u32 kEflagsOffset = offsetof(State, eflags);
 constexpr u32 kNextPcOffset = offsetof(State, next_pc);
+constexpr u32 kSegmentOffset = offsetof(State, seg);
+constexpr u32 kSelectorOffset = offsetof(Segment, selector);
 #pragma GCC diagnostic pop
 
 } // namespace
@@ -339,6 +341,14 @@ u32 Emitter::branch_target(u32 displacement) const
 {
     const u32 target = next + displacement;
     return insn.operand32 ? target : target & 0xffff;
+}
+
+Slot Emitter::selector(u8 segment)
+{
+    const Slot d = ir.temp();
+    const auto offset = static_cast<u32>(kSegmentOffset + segment * sizeof(Segment));
+    ir.emit({.op = Op::ldstate, .size = 2, .d = d, .imm = offset + kSelectorOffset});
+    return d;
 }
 
 Slot Emitter::load_eflags()

@@ -140,6 +140,8 @@ public:
     bool is_target_valid(u32 target) const { return target <= request.cs_limit; }
     u32 branch_target(u32 displacement) const;
 
+    /// A segment register's selector, zero-extended.
+    Slot selector(u8 segment);
     Slot load_eflags();
     void store_eflags(Slot value);
     /// Tells a helper where the instruction ends.

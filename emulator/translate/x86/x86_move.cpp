@@ -77,6 +77,10 @@ Flow mov_acc_moffs(Emitter& e)
 {
     const Slot offset = e.constant(e.insn.imm);
     const Slot at = e.linear(e.insn.segment, offset, e.width(), Intent::read);
+    if (e.width() == 4) {
+        e.ir.emit({.op = Op::ld, .d = kEax, .a = at});
+        return Flow::next;
+    }
     const Slot value = e.load(e.width(), at);
     e.set_reg(e.width(), kEax, value);
     return Flow::next;
@@ -210,7 +214,7 @@ Flow mov_rm_sreg(Emitter& e)
     if (e.insn.reg >= kSegments) {
         return e.undefined();
     }
-    const Slot selector = e.call_constants(helper<"get_selector">(), e.insn.reg);
+    const Slot selector = e.selector(e.insn.reg);
     e.set_rm(e.insn.is_memory() ? 2 : e.operand_size(), selector);
     return Flow::next;
 }

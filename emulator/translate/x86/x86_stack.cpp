@@ -106,7 +106,7 @@ u8 segment_of_opcode(u16 opcode)
 Flow push_sreg(Emitter& e)
 {
     const u8 segment = segment_of_opcode(e.insn.opcode);
-    const Slot selector = e.call_constants(helper<"get_selector">(), segment);
+    const Slot selector = e.selector(segment);
     e.push(e.operand_size(), selector);
     return Flow::next;
 }

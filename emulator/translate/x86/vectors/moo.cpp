@@ -94,13 +94,16 @@ Snapshot read_snapshot(Cursor from)
 
 Test read_test(Cursor from)
 {
-    Test test;
+    Test test{};
     from.number(4); // its index in the full set
     while (!from.done()) {
         Chunk chunk = next_chunk(from);
         if (chunk.name == "NAME") {
             const auto text = chunk.body.take(chunk.body.number(4));
             test.name.assign(text.begin(), text.end());
+        } else if (chunk.name == "BYTS") {
+            const u32 length = chunk.body.number(4);
+            test.length = length == 0 ? 0 : length - 1; // the HLT behind it
         } else if (chunk.name == "INIT") {
             test.before = read_snapshot(chunk.body);
         } else if (chunk.name == "FINA") {

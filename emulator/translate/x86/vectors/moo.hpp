@@ -1,7 +1,7 @@
 // Reader for MOO files: single-instruction vectors recorded on real processors.
 //
-// The format: chunks of a four-letter name, a length and a body; a TEST holds NAME, BYTS, INIT, FINA
-// and perhaps EXCP; INIT and FINA hold REGS (a mask, then the registers in it) and RAM.
+// The format: chunks of a four-letter name, a length and a body; a TEST holds NAME, BYTS, INIT,
+// FINA and perhaps EXCP; INIT and FINA hold REGS (a mask, then the registers in it) and RAM.
 #pragma once
 
 #include "base/result.hpp"
@@ -34,11 +34,12 @@ struct Snapshot {
 
 struct Exception {
     u8 vector;
-    u32 flags_address; // of the word that was pushed
+    u32 flags_address; // of the word that was pushed, as the bus saw it: rounded down to even
 };
 
 struct Test {
     std::string name;
+    unsigned length; // of the instruction, in bytes
     Snapshot before;
     Snapshot after; // only what changed
     std::optional<Exception> exception;

@@ -45,6 +45,7 @@ struct UndefinedFlags {
     u16 flags;
 };
 
+constexpr u16 kStringRegisters = 0x8000; // not a flag: SI, DI and CX are free after a fault
 constexpr u16 kOf = 0x800;
 constexpr u16 kSf = 0x80;
 constexpr u16 kZf = 0x40;
@@ -58,6 +59,20 @@ constexpr UndefinedFlags kUndefined[] = {
     {"2F", kOf},
     {"37", kOf | kSf | kZf | kPf},
     {"3F", kOf | kSf | kZf | kPf},
+    {"6C", kStringRegisters},
+    {"6D", kStringRegisters},
+    {"6E", kStringRegisters},
+    {"6F", kStringRegisters},
+    {"A4", kStringRegisters},
+    {"A5", kStringRegisters},
+    {"A6", kStringRegisters},
+    {"A7", kStringRegisters},
+    {"AA", kStringRegisters},
+    {"AB", kStringRegisters},
+    {"AC", kStringRegisters},
+    {"AD", kStringRegisters},
+    {"AE", kStringRegisters},
+    {"AF", kStringRegisters},
     {"69", kSf | kZf | kAf | kPf},
     {"6B", kSf | kZf | kAf | kPf},
     {"C0", kOf | kAf | kCf}, // CF: shifts by more than the width
@@ -77,13 +92,44 @@ constexpr UndefinedFlags kUndefined[] = {
     {"F7.6", kOf | kSf | kZf | kAf | kPf | kCf},
     {"F7.7", kOf | kSf | kZf | kAf | kPf | kCf},
     // AND, OR, XOR, TEST.
-    {"08", kAf}, {"09", kAf}, {"0A", kAf}, {"0B", kAf}, {"0C", kAf}, {"0D", kAf},
-    {"20", kAf}, {"21", kAf}, {"22", kAf}, {"23", kAf}, {"24", kAf}, {"25", kAf},
-    {"30", kAf}, {"31", kAf}, {"32", kAf}, {"33", kAf}, {"34", kAf}, {"35", kAf},
-    {"80.1", kAf}, {"80.4", kAf}, {"80.6", kAf}, {"81.1", kAf}, {"81.4", kAf}, {"81.6", kAf},
-    {"82.1", kAf}, {"82.4", kAf}, {"82.6", kAf}, {"83.1", kAf}, {"83.4", kAf}, {"83.6", kAf},
-    {"84", kAf}, {"85", kAf}, {"A8", kAf}, {"A9", kAf},
-    {"F6.0", kAf}, {"F6.1", kAf}, {"F7.0", kAf}, {"F7.1", kAf},
+    {"08", kAf},
+    {"09", kAf},
+    {"0A", kAf},
+    {"0B", kAf},
+    {"0C", kAf},
+    {"0D", kAf},
+    {"20", kAf},
+    {"21", kAf},
+    {"22", kAf},
+    {"23", kAf},
+    {"24", kAf},
+    {"25", kAf},
+    {"30", kAf},
+    {"31", kAf},
+    {"32", kAf},
+    {"33", kAf},
+    {"34", kAf},
+    {"35", kAf},
+    {"80.1", kAf},
+    {"80.4", kAf},
+    {"80.6", kAf},
+    {"81.1", kAf},
+    {"81.4", kAf},
+    {"81.6", kAf},
+    {"82.1", kAf},
+    {"82.4", kAf},
+    {"82.6", kAf},
+    {"83.1", kAf},
+    {"83.4", kAf},
+    {"83.6", kAf},
+    {"84", kAf},
+    {"85", kAf},
+    {"A8", kAf},
+    {"A9", kAf},
+    {"F6.0", kAf},
+    {"F6.1", kAf},
+    {"F7.0", kAf},
+    {"F7.1", kAf},
 };
 
 u16 undefined_flags(std::string_view file)
@@ -113,6 +159,9 @@ public:
     std::string run(const moo::Test& test, u16 ignored_flags)
     {
         load(test.before);
+        if (test.exception && test.exception->vector == x86::kGeneralProtection) {
+            share_stack_fault_handler();
+        }
         execute();
         std::string difference = compare(test, ignored_flags);
         for (const moo::Byte& byte : test.before.ram) {
@@ -133,6 +182,13 @@ private:
 
     void set_byte(u32 address, u8 value) { memory_.write_int(address, 1, value); }
 
+    /// The 286 reports a word at offset FFFF of the stack as interrupt 13, the 386 and later as 12.
+    void share_stack_fault_handler()
+    {
+        const u64 handler = memory_.read_int(4 * x86::kGeneralProtection, 4);
+        memory_.write_int(4 * x86::kStackFault, 4, handler);
+    }
+
     void load(const moo::Snapshot& from)
     {
         x86::reset(state());
@@ -147,7 +203,7 @@ private:
         // A recording of a 286: the table is where it was on a 286.
         state().idtr = {.base = 0, .limit = 0x3ff};
         state().pc = reg(moo::ip);
-        state().eflags = (reg(moo::flags) & ~ir::kArithmeticFlags & 0x7fd7) | 2;
+        state().eflags = (reg(moo::flags) & ~ir::kArithmeticFlags & 0x0fd7) | 2;
         state().set_arithmetic_flags(reg(moo::flags));
         for (const moo::Byte& byte : from.ram) {
             set_byte(byte.address, byte.value);
@@ -189,14 +245,19 @@ private:
         };
         static constexpr std::array<const char*, 8> kNames{"ax", "cx", "dx", "bx",
                                                            "sp", "bp", "si", "di"};
+        const bool is_string = (ignored_flags & kStringRegisters) != 0;
         for (unsigned n = 0; n < 8; ++n) {
+            const bool moves = n == x86::kEsi || n == x86::kEdi || n == x86::kEcx;
+            if (test.exception && is_string && moves) {
+                continue; // a fault left them advanced on the 286
+            }
             check(kNames[n], expected(kGprOrder[n]), state().reg32(n));
         }
         static constexpr std::array<const char*, 4> kSegmentNames{"es", "cs", "ss", "ds"};
         for (unsigned n = 0; n < 4; ++n) {
             check(kSegmentNames[n], expected(kSegmentOrder[n]), state().seg[n].selector);
         }
-        check("ip", expected(moo::ip), state().pc);
+        check("ip", expected(moo::ip), state().pc & 0xffff);
         const u32 flag_mask = 0x0fd5u & ~u32{ignored_flags};
         check("flags", expected(moo::flags) & flag_mask, state().full_eflags() & flag_mask);
         return text + compare_memory(test, ignored_flags);
@@ -205,17 +266,19 @@ private:
     std::string compare_memory(const moo::Test& test, u16 ignored_flags)
     {
         std::string text;
+        // The flags were pushed first: they lie highest.
+        const u32 flags_at = state().seg[x86::kSs].base + (state().reg32(x86::kEsp) & 0xffff) + 4;
         for (const moo::Byte& byte : test.after.ram) {
             u8 mask = 0xff;
-            if (test.exception && byte.address == test.exception->flags_address) {
+            if (test.exception && byte.address == flags_at) {
                 mask = static_cast<u8>(~ignored_flags);
-            } else if (test.exception && byte.address == test.exception->flags_address + 1) {
+            } else if (test.exception && byte.address == flags_at + 1) {
                 mask = static_cast<u8>(0x0f & ~(ignored_flags >> 8)); // IOPL and NT differ
             }
             const auto got = static_cast<u8>(memory_.read_int(byte.address, 1));
             if ((got & mask) != (byte.value & mask)) {
-                text += fmt::format(" [{:06x}]: want {:02x} got {:02x}", byte.address, byte.value,
-                                    got);
+                text +=
+                    fmt::format(" [{:06x}]: want {:02x} got {:02x}", byte.address, byte.value, got);
             }
         }
         return text;
@@ -244,6 +307,17 @@ struct Score {
     std::string first;
 };
 
+/// What a 386 and later do otherwise: LOCK is #UD on most instructions, and the longest instruction
+/// has 15 bytes, not 10. FS and GS (in moves only) exist.
+bool differs_by_design(const moo::Test& test)
+{
+    const auto has = [&](std::string_view text) {
+        return test.name.find(text) != std::string::npos;
+    };
+    return has("lock ") || has(" fs,") || has(" gs,") || has(",fs") || has(",gs") ||
+           test.length > 10;
+}
+
 Score run_file(Machine& machine, const fs::path& path, bool print_all)
 {
     const std::string name = path.filename().string();
@@ -253,6 +327,9 @@ Score run_file(Machine& machine, const fs::path& path, bool print_all)
         FAIL(tests.error().message);
     }
     for (const moo::Test& test : tests.value()) {
+        if (differs_by_design(test)) {
+            continue;
+        }
         const std::string difference = machine.run(test, undefined_flags(name));
         ++(difference.empty() ? score.passed : score.failed);
         if (difference.empty()) {
