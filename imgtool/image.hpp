@@ -193,6 +193,8 @@ struct FormatDriver {
     Probe (*probe)(std::span<const u8> start);
     Result<std::unique_ptr<Image>> (*open)(std::unique_ptr<ByteSource> file, OpenFor purpose);
 
+    /// Whether create() could do with these (completed) settings, before any file is touched.
+    Status (*check_settings)(const CreateSettings& settings);
     /// Makes an empty image in an empty file from completed settings.
     Status (*create)(ByteSource& file, const CreateSettings& settings);
     std::span<const CreateOption> create_options; // in the order `create` prints them

@@ -8,6 +8,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 namespace img {
 
@@ -23,9 +24,12 @@ struct BackingPolicy {
     bool trust_probed = false;
 };
 
+/// A gate for BackingPolicy::allow: files in or below these folders, wherever links and ".." lead.
+std::function<bool(const std::string& path)> only_inside(std::vector<std::string> folders);
+
 struct OpenOptions {
     std::string path;
-    std::string format; // "raw", "qcow2"; empty: probed
+    std::string format = {}; // "raw", "qcow2"; empty: probed
     bool read_only = true;
     BackingPolicy backing = {};
     bool share = false;  // take no lock (`-U`)

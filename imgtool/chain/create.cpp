@@ -56,10 +56,6 @@ Status create_qcow2(const std::string& path, const Qcow2CreateOptions& options)
         }
         size = found.value();
     }
-    auto file = FileSource::create(path);
-    if (!file) {
-        return std::move(file).error();
-    }
     const qcow2::CreateParameters parameters{
         .size = size,
         .version = static_cast<u32>(options.version),
@@ -71,6 +67,13 @@ Status create_qcow2(const std::string& path, const Qcow2CreateOptions& options)
         .backing_format = options.backing_format,
         .preallocation = static_cast<qcow2::CreateParameters::Preallocation>(options.preallocation),
     };
+    if (auto good = qcow2::check_parameters(parameters); !good) {
+        return good;
+    }
+    auto file = FileSource::create(path);
+    if (!file) {
+        return std::move(file).error();
+    }
     return qcow2::create(*file.value(), parameters);
 }
 

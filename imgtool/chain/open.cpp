@@ -10,6 +10,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
 #include <sys/stat.h>
 
 namespace img {
@@ -68,6 +69,24 @@ Status check_gate(const BackingPolicy& policy, const Layer& above, const std::st
 }
 
 } // namespace
+
+std::function<bool(const std::string& path)> only_inside(std::vector<std::string> folders)
+{
+    return [folders = std::move(folders)](const std::string& path) {
+        std::error_code error;
+        const auto real = std::filesystem::canonical(path, error);
+        if (error) {
+            return false;
+        }
+        return std::ranges::any_of(folders, [&real](const std::string& folder) {
+            std::error_code ignored;
+            const auto inside = std::filesystem::canonical(folder, ignored);
+            return !ignored &&
+                   std::mismatch(inside.begin(), inside.end(), real.begin(), real.end()).first ==
+                       inside.end();
+        });
+    };
+}
 
 Result<Layer> open_layer(const OpenOptions& options, OpenFor purpose)
 {

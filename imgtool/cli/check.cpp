@@ -181,10 +181,8 @@ Result<CheckReport> check_once(const Request& request, Repair repair, std::strin
         return std::move(layer).error().in(fmt::format("Could not open '{}'", request.path));
     }
     format = layer.value().format;
-    const auto show = [&request](const std::string& problem) {
-        if (!request.quiet) {
-            std::fprintf(stderr, "%s\n", problem.c_str());
-        }
+    const auto show = [](const std::string& problem) {
+        std::fprintf(stderr, "%s\n", problem.c_str());
     };
     auto checked = layer.value().image->check(repair, show);
     if (!checked && checked.error().code != base::Errc::unsupported) {

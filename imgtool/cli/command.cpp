@@ -46,7 +46,6 @@ const std::string& program_name()
 
 int report(std::string_view message)
 {
-    std::fflush(stdout);
     std::fprintf(stderr, "%s: %.*s\n", program_name().c_str(), static_cast<int>(message.size()),
                  message.data());
     return kFailure;

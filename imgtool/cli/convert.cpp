@@ -82,6 +82,14 @@ constexpr std::array kRefused{Refused{'l', "-l"},
                               Refused{kOptBitmaps, "--bitmaps"},
                               Refused{kOptSalvage, "--salvage"}};
 
+struct Flag {
+    int option;
+    bool Request::*field;
+};
+constexpr std::array kFlags{Flag{'c', &Request::compress}, Flag{'n', &Request::skip_create},
+                            Flag{'p', &Request::progress}, Flag{'U', &Request::share},
+                            Flag{kOptTargetIsZero, &Request::target_is_zero}};
+
 /// Takes one option with its value; false when it was reported as wrong.
 bool take(int c, const char* value, Request& request)
 {
@@ -102,9 +110,6 @@ bool take(int c, const char* value, Request& request)
         return true;
     case 'F':
         request.backing_format = value;
-        return true;
-    case 'c':
-        request.compress = true;
         return true;
     case 'o':
         parse_settings(value, request.settings, request.help);
@@ -133,18 +138,6 @@ bool take(int c, const char* value, Request& request)
         }
         request.cache = c == 't' ? value : request.cache;
         return true;
-    case 'n':
-        request.skip_create = true;
-        return true;
-    case 'p':
-        request.progress = true;
-        return true;
-    case 'U':
-        request.share = true;
-        return true;
-    case kOptTargetIsZero:
-        request.target_is_zero = true;
-        return true;
     case 'q': // takes back -p, as there is nothing else to be quiet about
         request.progress = false;
         return true;
@@ -153,6 +146,12 @@ bool take(int c, const char* value, Request& request)
         return true;
     default:
         break;
+    }
+    for (const Flag& flag : kFlags) {
+        if (flag.option == c) {
+            request.*flag.field = true;
+            return true;
+        }
     }
     for (const Refused& refused : kRefused) {
         if (refused.option == c) {
@@ -203,6 +202,7 @@ public:
     int run();
 
 private:
+    int run_steps();
     Status open_sources();
     Status make_target();
     Status check_format();
@@ -327,23 +327,30 @@ Status Conversion::copy()
         .target_is_zero = request_.target_is_zero || (fresh && request_.backing.empty()),
         .target_has_backing = !request_.backing.empty(),
         .progress = [this](u64 done, u64 total) { return show_progress(done, total); }};
-    if (request_.progress) {
-        std::printf("    (0.00/100%%)\r");
-        std::fflush(stdout);
-    }
     if (auto done = convert(sources_, *target_, options); !done) {
         return done;
     }
     if (auto done = target_->flush(); !done) {
         return done;
     }
-    if (request_.progress) {
-        std::printf("    (100.00/100%%)\r\n");
-    }
+    (void)show_progress(1, 1);
     return base::ok();
 }
 
 int Conversion::run()
+{
+    if (request_.progress) {
+        std::printf("    (0.00/100%%)\r");
+        std::fflush(stdout);
+    }
+    const int code = run_steps();
+    if (request_.progress) {
+        std::printf("\n");
+    }
+    return code;
+}
+
+int Conversion::run_steps()
 {
     for (const auto step : {&Conversion::open_sources, &Conversion::check_format}) {
         if (auto done = (this->*step)(); !done) {

@@ -13,6 +13,8 @@ namespace img::cli {
 
 namespace {
 
+constexpr std::string_view kDetectedHint = "\nDetected format of ";
+
 struct Request {
     std::string format = "raw";
     std::string path;
@@ -133,8 +135,7 @@ Status use_backing(const Request& request, std::optional<u64>& size)
         return fail(disk.error().message + "\nCould not open backing image.");
     }
     if (format == nullptr) {
-        return fail(fmt::format("Backing file specified without backing format\n"
-                                "Detected format of {}.",
+        return fail(fmt::format("Backing file specified without backing format{}{}.", kDetectedHint,
                                 disk.value()->layers().front().format));
     }
     if (!size) {
@@ -215,7 +216,14 @@ int run_create(int argc, char** argv)
         return kSuccess;
     }
     if (auto made = create(request, *format); !made) {
-        return report(fmt::format("{}: {}", request.path, made.error().message));
+        const std::string& message = made.error().message;
+        if (message.find(kDetectedHint) == std::string::npos) {
+            return report(fmt::format("{}: {}", request.path, message));
+        }
+        // qemu-img does not end this line, and scripts compare.
+        std::fprintf(stderr, "%s: %s: %s", program_name().c_str(), request.path.c_str(),
+                     message.c_str());
+        return kFailure;
     }
     return kSuccess;
 }

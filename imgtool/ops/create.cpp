@@ -10,6 +10,7 @@
 #include <cmath>
 #include <cstdlib>
 #include <string_view>
+#include <unistd.h>
 
 namespace img {
 
@@ -128,11 +129,19 @@ Result<CreateSettings> complete_settings(const FormatDriver& format, const Creat
 Status create_image(const FormatDriver& format, const std::string& path,
                     const CreateSettings& completed)
 {
+    if (auto good = format.check_settings(completed); !good) {
+        return good; // whatever is at `path` stays as it is
+    }
+    const bool existed = ::access(path.c_str(), F_OK) == 0;
     auto file = FileSource::create(path);
     if (!file) {
         return std::move(file).error();
     }
-    return format.create(*file.value(), completed);
+    auto made = format.create(*file.value(), completed);
+    if (!made && !existed) {
+        ::unlink(path.c_str());
+    }
+    return made;
 }
 
 } // namespace img

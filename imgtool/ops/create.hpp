@@ -11,7 +11,8 @@ namespace img {
 /// is complete and in the table's order.
 Result<CreateSettings> complete_settings(const FormatDriver& format, const CreateSettings& given);
 
-/// Makes the image file `path` and an empty image in it. `unsafe`: does not wait for the disk.
+/// Makes the image file `path` and an empty image in it. A file that was there is not touched when
+/// the settings are wrong; one that was not is removed again when making the image fails.
 Status create_image(const FormatDriver& format, const std::string& path,
                     const CreateSettings& completed);
 

@@ -118,15 +118,28 @@ Status apply(CreateParameters& p, const std::string& name, const std::string& va
     return base::ok();
 }
 
-Status create_from_settings(ByteSource& file, const CreateSettings& settings)
+Result<CreateParameters> parse(const CreateSettings& settings)
 {
     CreateParameters parameters;
     for (const auto& [name, value] : settings) {
         if (auto done = apply(parameters, name, value); !done) {
-            return done;
+            return std::move(done).error();
         }
     }
-    return create(file, parameters);
+    return parameters;
+}
+
+Status check_settings(const CreateSettings& settings)
+{
+    auto parameters = parse(settings);
+    return parameters ? check_parameters(parameters.value())
+                      : Status{std::move(parameters).error()};
+}
+
+Status create_from_settings(ByteSource& file, const CreateSettings& settings)
+{
+    auto parameters = parse(settings);
+    return parameters ? create(file, parameters.value()) : Status{std::move(parameters).error()};
 }
 
 } // namespace
@@ -135,6 +148,7 @@ const FormatDriver kDriver{
     .name = "qcow2",
     .probe = probe,
     .open = Qcow2Image::open,
+    .check_settings = check_settings,
     .create = create_from_settings,
     .create_options = kCreateOptions,
     .has_backing = true,

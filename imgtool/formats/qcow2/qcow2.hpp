@@ -15,8 +15,8 @@ struct CreateParameters {
     u32 refcount_bits = 16;
     bool lazy_refcounts = false;
     Codec codec = Codec::raw_deflate;
-    std::string backing_name;
-    std::string backing_format;
+    std::string backing_name = {};
+    std::string backing_format = {};
     enum class Preallocation : u8 {
         off,
         metadata,
@@ -24,6 +24,8 @@ struct CreateParameters {
         full
     } preallocation = Preallocation::off;
 };
+
+Status check_parameters(const CreateParameters& parameters);
 
 /// Makes an empty image in an empty file.
 Status create(ByteSource& file, const CreateParameters& parameters);

@@ -33,8 +33,21 @@ public:
 private:
     Status count_refblocks();
     Status compare();
-    Status compare_one(u64 cluster);
+    Status compare_all(bool fix);
+    Status compare_one(u64 cluster, bool may_fix_it);
+
+    struct NewStructures {
+        u64 start; // cluster of the first block; the table follows the blocks
+        u64 blocks;
+        u64 table_clusters;
+        u64 end() const { return start + blocks + table_clusters; }
+        u64 table_at(const Geometry& g) const { return (start + blocks) << g.cluster_bits; }
+    };
+    void uncount_structures();
+    NewStructures plan_structures() const;
+    Status write_structures(const NewStructures& plan);
     Status rebuild();
+
     Status check_copied_flags();
     Status check_copied_in_l2(u64 offset);
     Result<bool> flag_is_right(u64 table_entry, std::string_view what, u64 index);
@@ -56,6 +69,7 @@ private:
     bool needs_rebuild_ = false;
     bool rebuilt_ = false;
     u64 rebuild_problems_ = 0; // what a rebuild puts right
+    u64 table_problems_ = 0;   // what it does not
 };
 
 Result<CheckReport> Checker::run(const SnapshotTable& snapshots)
@@ -75,6 +89,7 @@ Result<CheckReport> Checker::run(const SnapshotTable& snapshots)
     if (auto done = counter_.count_all(snapshots); !done) {
         return std::move(done).error();
     }
+    table_problems_ = report_.corruptions;
     for (const auto step : {&Checker::count_refblocks, &Checker::compare, &Checker::rebuild,
                             &Checker::check_copied_flags, &Checker::clear_dirty}) {
         if (auto done = (this->*step)(); !done) {
@@ -116,7 +131,7 @@ Status Checker::count_refblocks()
     return base::ok();
 }
 
-Status Checker::compare_one(u64 cluster)
+Status Checker::compare_one(u64 cluster, bool may_fix_it)
 {
     auto stored = refcounts_.get(cluster);
     if (!stored) {
@@ -129,7 +144,8 @@ Status Checker::compare_one(u64 cluster)
     const bool leak = stored.value() > real;
     // A used cluster counted as free: whatever else is counted is not to be trusted either.
     needs_rebuild_ = needs_rebuild_ || stored.value() == 0;
-    const bool fix = may_fix(leak) && !needs_rebuild_ && real <= geometry_.refcount_max();
+    const bool fix =
+        may_fix_it && may_fix(leak) && !needs_rebuild_ && real <= geometry_.refcount_max();
     problem(fmt::format("{} cluster {} refcount={} reference={}",
                         fix    ? "Repairing"
                         : leak ? "Leaked"
@@ -150,17 +166,90 @@ Status Checker::compare()
         report_.corruptions += rebuild_problems_;
         return base::ok();
     }
+    // All is told before anything is repaired: a repair may turn out to need more than this.
+    const CheckReport before = report_;
+    if (auto done = compare_all(false); !done) {
+        return done;
+    }
+    if (repair_ == Repair::none || needs_rebuild_ ||
+        (report_.leaks == 0 && report_.corruptions == 0)) {
+        return base::ok();
+    }
+    report_.leaks = before.leaks;
+    report_.corruptions = before.corruptions;
+    return compare_all(true);
+}
+
+Status Checker::compare_all(bool fix)
+{
     for (u64 cluster = 0; cluster < counter_.file_clusters(); ++cluster) {
         if (refcounts_.crowded()) {
             if (auto done = refcounts_.write_blocks(); !done) {
                 return done;
             }
         }
-        if (auto done = compare_one(cluster); !done) {
+        if (auto done = compare_one(cluster, fix); !done) {
             return done;
         }
     }
     return refcounts_.write_blocks();
+}
+
+/// Takes back the counts of the old refcount structures: a rebuild leaves them free.
+void Checker::uncount_structures()
+{
+    counter_.uncount(header_.reftable_offset,
+                     u64{header_.reftable_clusters} << geometry_.cluster_bits);
+    for (const u64 refblock : refcounts_.table()) {
+        if (refblock != 0 && (refblock & geometry_.within()) == 0) {
+            counter_.uncount(refblock, geometry_.cluster_size());
+        }
+    }
+}
+
+/// How many clusters, from `start` on, a set of new refcount structures takes: they count
+/// themselves.
+Checker::NewStructures Checker::plan_structures() const
+{
+    NewStructures plan{.start = counter_.file_clusters(), .blocks = 0, .table_clusters = 0};
+    while (true) {
+        const u64 entries = geometry_.refblock_entries();
+        const u64 blocks = (plan.end() + entries - 1) / entries;
+        const u64 table_clusters = geometry_.clusters(blocks * sizeof(u64));
+        if (blocks == plan.blocks && table_clusters == plan.table_clusters) {
+            return plan;
+        }
+        plan.blocks = blocks;
+        plan.table_clusters = table_clusters;
+    }
+}
+
+Status Checker::write_structures(const NewStructures& plan)
+{
+    std::vector<u8> table(plan.table_clusters << geometry_.cluster_bits);
+    std::vector<u8> block(geometry_.cluster_size());
+    for (u64 i = 0; i < plan.blocks; ++i) {
+        const u64 at = (plan.start + i) << geometry_.cluster_bits;
+        store_be<u64>(table, i * sizeof(u64), at);
+        std::ranges::fill(block, u8{0});
+        for (u64 e = 0; e < geometry_.refblock_entries(); ++e) {
+            const u64 cluster = i * geometry_.refblock_entries() + e;
+            const u64 count = cluster < plan.start   ? counter_.counts().get(cluster)
+                              : cluster < plan.end() ? 1
+                                                     : 0;
+            if (count > geometry_.refcount_max()) {
+                return fail(Errc::unsupported, "the refcount width is too small for the image");
+            }
+            store_refcount(block, e, geometry_.refcount_order, count);
+        }
+        if (auto done = file_.write(FileOffset{at}, block); !done) {
+            return done;
+        }
+    }
+    if (auto done = file_.write(FileOffset{plan.table_at(geometry_)}, table); !done) {
+        return done;
+    }
+    return file_.flush();
 }
 
 /// Writes all counts anew, behind everything else in the file.
@@ -174,64 +263,26 @@ Status Checker::rebuild()
         return fail(Errc::io, "Input/output error");
     }
     problem("Rebuilding refcount structure");
-    // The old structures are free afterwards.
-    counter_.uncount(header_.reftable_offset,
-                     u64{header_.reftable_clusters} << geometry_.cluster_bits);
-    for (const u64 refblock : refcounts_.table()) {
-        if (refblock != 0 && (refblock & geometry_.within()) == 0) {
-            counter_.uncount(refblock, geometry_.cluster_size());
-        }
-    }
-    const u64 start = counter_.file_clusters();
-    u64 blocks = 0;
-    u64 table_clusters = 0;
-    u64 total = start;
-    do {
-        total = start + blocks + table_clusters;
-        blocks = (total + geometry_.refblock_entries() - 1) / geometry_.refblock_entries();
-        table_clusters = geometry_.clusters(blocks * sizeof(u64));
-    } while (total != start + blocks + table_clusters);
-    if (table_clusters << geometry_.cluster_bits > kMaxReftableBytes) {
+    uncount_structures();
+    const NewStructures plan = plan_structures();
+    if (plan.table_clusters << geometry_.cluster_bits > kMaxReftableBytes) {
         return fail(Errc::unsupported, "the file is too large for a refcount table");
     }
-    std::vector<u8> table(table_clusters << geometry_.cluster_bits);
-    std::vector<u8> block(geometry_.cluster_size());
-    for (u64 i = 0; i < blocks; ++i) {
-        const u64 at = (start + i) << geometry_.cluster_bits;
-        store_be<u64>(table, i * sizeof(u64), at);
-        std::ranges::fill(block, u8{0});
-        for (u64 e = 0; e < geometry_.refblock_entries(); ++e) {
-            const u64 cluster = i * geometry_.refblock_entries() + e;
-            const u64 count = cluster < start   ? counter_.counts().get(cluster)
-                              : cluster < total ? 1
-                                                : 0;
-            if (count > geometry_.refcount_max()) {
-                return fail(Errc::unsupported, "the refcount width is too small for the image");
-            }
-            store_refcount(block, e, geometry_.refcount_order, count);
-        }
-        if (auto done = file_.write(FileOffset{at}, block); !done) {
-            return done;
-        }
-    }
-    const u64 table_at = (start + blocks) << geometry_.cluster_bits;
-    if (auto done = file_.write(FileOffset{table_at}, table); !done) {
-        return done;
-    }
-    if (auto done = file_.flush(); !done) {
+    if (auto done = write_structures(plan); !done) {
         return done;
     }
     std::array<u8, 12> field{};
-    store_be<u64>(field, 0, table_at);
-    store_be<u32>(field, 8, static_cast<u32>(table_clusters));
+    store_be<u64>(field, 0, plan.table_at(geometry_));
+    store_be<u32>(field, 8, static_cast<u32>(plan.table_clusters));
     if (auto done = file_.write(FileOffset{kFieldReftable}, field); !done) {
         return done;
     }
-    report_.corruptions_fixed += report_.corruptions;
-    report_.corruptions = 0;
+    // Only counts are put right; tables that lead nowhere stay what they are.
+    report_.corruptions_fixed += report_.corruptions - table_problems_;
+    report_.corruptions = table_problems_;
     report_.leaks_fixed += report_.leaks;
     report_.leaks = 0;
-    report_.image_end_offset = total << geometry_.cluster_bits;
+    report_.image_end_offset = plan.end() << geometry_.cluster_bits;
     rebuilt_ = true;
     return file_.flush();
 }

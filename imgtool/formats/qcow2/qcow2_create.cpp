@@ -17,43 +17,6 @@ using base::fail;
 using base::store_be;
 using Preallocation = CreateParameters::Preallocation;
 
-Status check_parameters(const CreateParameters& p)
-{
-    if (!std::has_single_bit(p.cluster_size) || p.cluster_size < u64{1} << kMinClusterBits ||
-        p.cluster_size > u64{1} << kMaxClusterBits) {
-        return fail(Errc::invalid_argument,
-                    "Cluster size must be a power of two between 512 and 2048k");
-    }
-    if (!std::has_single_bit(p.refcount_bits) || p.refcount_bits > 64) {
-        return fail(Errc::invalid_argument,
-                    "Refcount width must be a power of two and may not exceed 64 bits");
-    }
-    if (p.version < 3 && p.refcount_bits != 16) {
-        return fail(Errc::invalid_argument,
-                    "Different refcount widths than 16 bits require compatibility level 1.1 or "
-                    "above (use version=v3 or greater)");
-    }
-    if (p.version < 3 && p.lazy_refcounts) {
-        return fail(Errc::invalid_argument,
-                    "Lazy refcounts only supported with compatibility level 1.1 and above (use "
-                    "version=v3 or greater)");
-    }
-    if (p.version < 3 && p.codec != Codec::raw_deflate) {
-        return fail(Errc::invalid_argument,
-                    "Non-zlib compression type is only supported with compatibility level 1.1 "
-                    "and above (use version=v3 or greater)");
-    }
-    if (p.preallocation != Preallocation::off && !p.backing_name.empty()) {
-        return fail(Errc::invalid_argument,
-                    "Backing file and preallocation can only be used at the same time if "
-                    "extended_l2 is enabled");
-    }
-    if (p.backing_name.size() > kMaxBackingName) {
-        return fail(Errc::invalid_argument, "Backing file name too long");
-    }
-    return base::ok();
-}
-
 /// Where the tables of a new image lie, each beginning on a cluster.
 struct Plan {
     u64 reftable_clusters, refblocks, l1_clusters, l2_tables, data_clusters;
@@ -129,6 +92,43 @@ Status write_maps(ByteSource& file, const Geometry& g, const Header& header, con
 }
 
 } // namespace
+
+Status check_parameters(const CreateParameters& p)
+{
+    if (!std::has_single_bit(p.cluster_size) || p.cluster_size < u64{1} << kMinClusterBits ||
+        p.cluster_size > u64{1} << kMaxClusterBits) {
+        return fail(Errc::invalid_argument,
+                    "Cluster size must be a power of two between 512 and 2048k");
+    }
+    if (!std::has_single_bit(p.refcount_bits) || p.refcount_bits > 64) {
+        return fail(Errc::invalid_argument,
+                    "Refcount width must be a power of two and may not exceed 64 bits");
+    }
+    if (p.version < 3 && p.refcount_bits != 16) {
+        return fail(Errc::invalid_argument,
+                    "Different refcount widths than 16 bits require compatibility level 1.1 or "
+                    "above (use version=v3 or greater)");
+    }
+    if (p.version < 3 && p.lazy_refcounts) {
+        return fail(Errc::invalid_argument,
+                    "Lazy refcounts only supported with compatibility level 1.1 and above (use "
+                    "version=v3 or greater)");
+    }
+    if (p.version < 3 && p.codec != Codec::raw_deflate) {
+        return fail(Errc::invalid_argument,
+                    "Non-zlib compression type is only supported with compatibility level 1.1 "
+                    "and above (use version=v3 or greater)");
+    }
+    if (p.preallocation != Preallocation::off && !p.backing_name.empty()) {
+        return fail(Errc::invalid_argument,
+                    "Backing file and preallocation can only be used at the same time if "
+                    "extended_l2 is enabled");
+    }
+    if (p.backing_name.size() > kMaxBackingName) {
+        return fail(Errc::invalid_argument, "Backing file name too long");
+    }
+    return base::ok();
+}
 
 Status create(ByteSource& file, const CreateParameters& p)
 {

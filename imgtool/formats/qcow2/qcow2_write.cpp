@@ -1,9 +1,9 @@
 // The writing half of Qcow2Image.
 //
 // What makes a kill or power cut harmless is the order in which flush() lets things reach the disk:
-// data and counts first, then the table of count blocks, then L2 tables, then the L1 table, and
-// only then are clusters given back that nothing refers to any more. Cut anywhere, every reference
-// leads to a counted, written cluster; the worst that is left behind is a leak.
+// data, counts and empty tables first, then the table of count blocks, then the entries of L2 and
+// L1 tables, and only then are clusters given back that nothing refers to any more. Cut anywhere,
+// every reference leads to a counted, written cluster; the worst that is left behind is a leak.
 #include "base/endian.hpp"
 #include "imgtool/formats/qcow2/qcow2_image.hpp"
 
@@ -39,7 +39,7 @@ bool Qcow2Image::is_metadata(u64 cluster) const
     };
     const auto is_at = [&](u64 table_entry) { return (table_entry & entry::offset_mask) == at; };
     return at == 0 || within(header_.l1_offset, l1_.size() * sizeof(u64)) ||
-           within(refcounts_.table_offset(), refcounts_.table().size() * sizeof(u64)) ||
+           within(refcounts_.table_offset(), refcounts_.table_bytes()) ||
            (snapshots_.bytes != 0 && within(header_.snapshots_offset, snapshots_.bytes)) ||
            std::ranges::any_of(l1_, is_at) || std::ranges::any_of(refcounts_.table(), is_at);
 }
@@ -483,13 +483,10 @@ Status Qcow2Image::flush_maps()
     if (auto done = l2_cache_.write_dirty(); !done) {
         return done;
     }
-    if (!dirty_l1_.empty()) {
-        if (auto done = file_->flush(); !done) {
-            return done;
-        }
-        if (auto done = write_l1(); !done) {
-            return done;
-        }
+    // A new L2 table was written, empty or as a copy, before the last barrier; so the L1 table may
+    // refer to it whether or not its newest entries are there.
+    if (auto done = write_l1(); !done) {
+        return done;
     }
     return file_->flush();
 }

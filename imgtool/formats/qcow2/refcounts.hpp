@@ -49,6 +49,7 @@ public:
     Status write_table();
 
     u64 table_offset() const { return table_offset_; }
+    u64 table_bytes() const { return table_clusters_ << geometry_.cluster_bits; }
     const std::vector<u64>& table() const { return table_; }
 
 private:

@@ -69,6 +69,9 @@ void ReferenceCounter::count(u64 at, u64 length)
 
 void ReferenceCounter::uncount(u64 at, u64 length)
 {
+    if (geometry_.clusters(at + length) > file_clusters_) {
+        return; // was not counted
+    }
     for (u64 c = at >> geometry_.cluster_bits; c < geometry_.clusters(at + length); ++c) {
         counts_.decrement(c);
     }

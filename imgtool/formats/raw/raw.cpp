@@ -97,21 +97,25 @@ constexpr std::array kCreateOptions{
                  "Extent size hint for the image file, 0 to disable", "", true},
 };
 
-Status create(ByteSource& file, const CreateSettings& settings)
-{
-    u64 size = 0;
+struct Parameters {
+    u64 size = 0; // bytes
     Preallocate how = Preallocate::none;
+};
+
+Result<Parameters> parse(const CreateSettings& settings)
+{
+    Parameters p;
     for (const auto& [name, value] : settings) {
         if (name == "size") {
-            size = std::strtoull(value.c_str(), nullptr, 10); // checked when completed
+            p.size = std::strtoull(value.c_str(), nullptr, 10); // checked when completed
         } else if (name == "preallocation") {
-            how = value == "full"     ? Preallocate::write
-                  : value == "falloc" ? Preallocate::reserve
-                                      : Preallocate::none;
+            p.how = value == "full"     ? Preallocate::write
+                    : value == "falloc" ? Preallocate::reserve
+                                        : Preallocate::none;
             if (value == "metadata") {
                 return fail(Errc::invalid_argument, "Unsupported preallocation mode: metadata");
             }
-            if (how == Preallocate::none && value != "off") {
+            if (p.how == Preallocate::none && value != "off") {
                 return fail(Errc::invalid_argument,
                             "Parameter 'preallocation' does not accept value '" + value + "'");
             }
@@ -119,6 +123,22 @@ Status create(ByteSource& file, const CreateSettings& settings)
             return fail(Errc::unsupported, "nocow=on is not supported yet");
         } // extent_size_hint is a hint, which we are free not to take
     }
+    return p;
+}
+
+Status check_settings(const CreateSettings& settings)
+{
+    auto parsed = parse(settings);
+    return parsed ? base::ok() : Status{std::move(parsed).error()};
+}
+
+Status create(ByteSource& file, const CreateSettings& settings)
+{
+    auto parsed = parse(settings);
+    if (!parsed) {
+        return std::move(parsed).error();
+    }
+    const auto [size, how] = parsed.value();
     if (auto done = preallocate(file, FileOffset{0}, size, how); !done) {
         return done;
     }
@@ -137,6 +157,7 @@ const FormatDriver kDriver{
     .name = "raw",
     .probe = probe,
     .open = open,
+    .check_settings = check_settings,
     .create = create,
     .create_options = kCreateOptions,
     .has_backing = false,
