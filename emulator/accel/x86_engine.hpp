@@ -80,11 +80,12 @@ private:
     bool compile(Block& block);
     void flush_code();
     void run_interpreted(const ir::Block& block, bool every_access_slow);
-    void run_compiled(Block& block);
+    void run_compiled(const u8* code);
     void run_partial();
     void after_leave();
     void follow_link(u64 cookie);
     void remember_jump(const Block& block);
+    void clear_jumps();
 
     AddressSpace& memory_;
     Tier tier_;
@@ -109,6 +110,7 @@ private:
     std::array<Context, 64> recent_contexts_{}; // real-mode code changes CS often
     ir::Block scratch_ir_;
     u64 faults_delivered_ = 0;
+    std::vector<base::u16> jumps_filled_; // indices into state_.jump
     EngineStatistics statistics_;
 };
 

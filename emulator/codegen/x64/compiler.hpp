@@ -148,6 +148,9 @@ private:
     void lower_flags(const ir::Inst& inst);
     void lower_flags_carry(const ir::Inst& inst);
     void lower_flags_slow(const ir::Inst& inst);
+    void lower_flags_shift(const ir::Inst& inst);
+    void lower_flags_rotate(const ir::Inst& inst);
+    void load_all_flags(Reg d);
     void lower_getflags(const ir::Inst& inst);
     void lower_getcf(const ir::Inst& inst);
     void lower_setcc(const ir::Inst& inst);
@@ -222,6 +225,7 @@ private:
 
     // The flag record as far as it is known at this point of the block.
     std::optional<u8> flag_op_;
+    u8 guessed_flag_op_ = 0; // when it is not known
     bool flag_op_dirty_ = false;
 
     // The host flags: which op made them, and what of the guest's flags they show (EFLAGS bits).
