@@ -18,7 +18,7 @@ using codegen::x64::Reg;
 
 constexpr u32 kPageOffset = kPageSize - 1;
 constexpr std::size_t kMaxDeadBlocks = 20'000; // their memory is reclaimed by a flush
-constexpr std::size_t kMaxJumpsListed = 512;   // beyond, the whole jump table is cleared
+constexpr std::size_t kMaxJumpsListed = 2048;  // beyond, the whole jump table is cleared
 constexpr u32 kWarmExecutions = 2;             // interpreted this often before it is compiled
 
 constexpr codegen::x64::Pinning x86_pinning()
@@ -136,9 +136,12 @@ X86Engine::X86Engine(const X86CpuConfig& config, AddressSpace& memory)
         recent = context_list_[entry->second];
         return entry->second;
     };
-    world_.translations_changed = [this](x86::State&) {
+    world_.translations_changed = [this](bool global_too) {
         ++statistics_.tlb_flushes;
-        clear_jumps();
+        clear_jumps(local_jumps_);
+        if (global_too) {
+            clear_jumps(global_jumps_);
+        }
     };
     for (const x86::HelperInfo& info : x86::helper_table()) {
         // A State is passed where the helper wants one: the two types differ in name only.
@@ -318,7 +321,8 @@ void X86Engine::flush_code()
 {
     ++statistics_.cache_flushes;
     cache_.clear();
-    clear_jumps();
+    clear_jumps(local_jumps_);
+    clear_jumps(global_jumps_);
     code_ = {code_start_, buffer_.end()};
 }
 
@@ -327,25 +331,31 @@ void X86Engine::forget_translations()
     flush_code();
 }
 
-void X86Engine::clear_jumps()
+void X86Engine::clear_jumps(std::vector<base::u16>& listed)
 {
-    if (jumps_filled_.size() > kMaxJumpsListed) {
+    if (listed.size() > kMaxJumpsListed) {
         state_.jump.fill({});
     } else {
-        for (const base::u16 index : jumps_filled_) {
+        for (const base::u16 index : listed) {
             state_.jump[index] = {};
         }
     }
-    jumps_filled_.clear();
+    listed.clear();
 }
 
+/// Jumps into global pages survive the flush of a CR3 load, so they are listed apart.
 void X86Engine::remember_jump(const Block& block)
 {
+    const Context& context = context_list_[block.context];
+    const bool user = (context.mode & x86::kModeUser) != 0;
+    const bool global =
+        !block.two_pages() && world_.code_tlb.is_global(user ? 1 : 0, context.cs_base + block.pc);
+    auto& listed = global ? global_jumps_ : local_jumps_;
     const unsigned index = ir::jump_index(block.pc);
-    ir::JumpEntry& entry = state_.jump[index];
-    if (entry.code == nullptr && jumps_filled_.size() <= kMaxJumpsListed) {
-        jumps_filled_.push_back(static_cast<base::u16>(index));
+    if (listed.size() <= kMaxJumpsListed) {
+        listed.push_back(static_cast<base::u16>(index));
     }
+    ir::JumpEntry& entry = state_.jump[index];
     entry.key = u64{block.pc} | (u64{block.context} << 32);
     entry.code = block.code.entry;
 }

@@ -85,7 +85,7 @@ private:
     void after_leave();
     void follow_link(u64 cookie);
     void remember_jump(const Block& block);
-    void clear_jumps();
+    void clear_jumps(std::vector<base::u16>& listed);
 
     AddressSpace& memory_;
     Tier tier_;
@@ -110,7 +110,9 @@ private:
     std::array<Context, 64> recent_contexts_{}; // real-mode code changes CS often
     ir::Block scratch_ir_;
     u64 faults_delivered_ = 0;
-    std::vector<base::u16> jumps_filled_; // indices into state_.jump
+    // Indices into state_.jump that were filled since the last flush.
+    std::vector<base::u16> local_jumps_;
+    std::vector<base::u16> global_jumps_;
     EngineStatistics statistics_;
 };
 
