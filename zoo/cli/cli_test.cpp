@@ -169,7 +169,8 @@ TEST_CASE("zoo gc: keeps what recipes and machines need", "[zoo]")
     REQUIRE(bench.run({"fetch", "tiny"}).exit_status == 0);
     REQUIRE(bench.run({"add", bench.folder / "other.img"}).exit_status == 0);
 
-    CHECK_THAT(bench.run({"gc"}).output, Contains("removed 1 objects (5 B)"));
+    write_file(bench.folder / "data/zoo/runs/tiny-999999999/disk0.qcow2", "left by a killed run");
+    CHECK_THAT(bench.run({"gc"}).output, Contains("removed 1 objects (5 B) and 1 leftovers"));
     CHECK_THAT(bench.run({"verify"}).output, Contains("1 objects, 0 bad"));
     REQUIRE(bench.run({"reset", "tiny"}).exit_status == 0);
     CHECK_THAT(bench.run({"gc", "--all"}).output, Contains("removed 0 objects"));
