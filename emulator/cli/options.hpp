@@ -87,6 +87,7 @@ struct Options {
     std::string replay;
     std::optional<u64> stop_at;
     bool state_hash = false;
+    std::string state_dump; // file
     TierChoice tier = TierChoice::automatic;
     u64 code_cache_bytes = 16u << 20;
     u64 ips = 200'000'000;

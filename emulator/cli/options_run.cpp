@@ -140,6 +140,8 @@ std::span<const OptionRow> run_options()
         {"--replay", true, text<&Options::replay>, "FILE", "run again what was recorded"},
         {"--stop-at", true, stop_at, "N", "stop after exactly N guest instructions"},
         {"--state-hash", false, state_hash, "", "then print a hash of all the guest can see"},
+        {"--state-dump", true, text<&Options::state_dump>, "FILE",
+         "then write all the guest can see as text, to compare runs with diff"},
         {"--tier", true, tier, "0|1|auto", "interpret, compile, or as it pays (default)"},
         {"--code-cache", true, code_cache, "SIZE", "memory for compiled code (default 16M)"},
         {"--ips", true, ips, "N", "instructions per guest second (default 200000000)"},
