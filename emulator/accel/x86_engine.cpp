@@ -151,7 +151,8 @@ X86Engine::X86Engine(const X86CpuConfig& config, AddressSpace& memory)
                             (info.flags & x86::kHelperPure) != 0,
                             (info.flags & x86::kHelperWritesFlags) != 0});
     }
-    runtime_ = make_x86_runtime(helpers_);
+    runtime_ = make_x86_runtime(helpers_, true);
+    runtime_alone_ = make_x86_runtime(helpers_, false);
     thunks_ = codegen::x64::emit_thunks(code_, kPinning, x86_slow_paths());
     code_start_ = code_.here();
     compiler_ = std::make_unique<codegen::x64::Compiler>(kPinning, thunks_, helpers_);
@@ -281,8 +282,10 @@ Block* X86Engine::find_or_translate(bool single)
     }
     made->single = single;
     if (made->host == nullptr) {
-        if (made->instructions <= static_cast<u64>(state_.budget)) {
-            run_interpreted(made->ir, false);
+        if (single) {
+            run_alone(made->ir, false);
+        } else if (made->instructions <= static_cast<u64>(state_.budget)) {
+            run_interpreted(made->ir);
         } else {
             run_partial();
         }
@@ -372,43 +375,49 @@ void X86Engine::after_leave()
     }
 }
 
-void X86Engine::run_interpreted(const ir::Block& block, bool every_access_slow)
+void X86Engine::run_interpreted(const ir::Block& block)
 {
     state_.budget -= block.instruction_count;
     const bool user = (state_.mode & x86::kModeUser) != 0;
-    codegen::Runtime runtime = runtime_;
+    switch (codegen::interpret(block, user, state_, runtime_)) {
+    case codegen::BlockEnd::next:
+        break;
+    case codegen::BlockEnd::left:
+        after_leave();
+        break;
+    case codegen::BlockEnd::alone:
+        state_.budget += state_.pending;
+        state_.pending = 0;
+        run_single(false);
+        break;
+    }
+}
+
+/// A block of one instruction, or what generated code and run_interpreted() could not do.
+void X86Engine::run_alone(const ir::Block& block, bool every_access_slow)
+{
+    state_.budget -= block.instruction_count;
+    const bool user = (state_.mode & x86::kModeUser) != 0;
+    codegen::Runtime runtime = runtime_alone_;
     runtime.every_access_slow = every_access_slow;
     if (codegen::interpret(block, user, state_, runtime) == codegen::BlockEnd::left) {
         after_leave();
     }
 }
 
-/// Less budget than the block at state.pc has instructions: run exactly that many.
+/// Less budget is left than the block at state.pc has instructions: run one, then look again.
 void X86Engine::run_partial()
 {
-    if (state_.budget <= 0) {
-        return;
+    if (state_.budget > 0) {
+        run_single(false);
     }
-    Place place{};
-    std::unique_ptr<Block> block;
-    const u32 linear = context_list_[state_.context].cs_base + state_.pc;
-    if (locate(linear, place)) {
-        block = translate(static_cast<unsigned>(std::min<base::i64>(state_.budget, 64)), place);
-    }
-    if (block == nullptr) {
-        state_.pending = 1;
-        state_.budget -= 1;
-        after_leave();
-        return;
-    }
-    run_interpreted(block->ir, false);
 }
 
 void X86Engine::run_single(bool every_access_slow)
 {
     Block* block = find_or_translate(true);
     if (block != nullptr) {
-        run_interpreted(block->ir, every_access_slow);
+        run_alone(block->ir, every_access_slow);
     } else if (state_.fault_pending) {
         state_.pending = 1;
         state_.budget -= 1;
@@ -450,7 +459,7 @@ void X86Engine::run_some()
         return;
     }
     ++block->executions;
-    run_interpreted(block->ir, false);
+    run_interpreted(block->ir);
 }
 
 void X86Engine::run_compiled(const u8* code)
@@ -523,6 +532,9 @@ void X86Engine::code_written(RamBlock& block, u64 offset, u64 length)
 {
     const auto dropped = cache_.invalidate(block.data() + offset, length);
     statistics_.blocks_invalidated += dropped.size();
+    if (!dropped.empty()) {
+        state_.attention = 1; // the running block may be among them: it ends at its next poll
+    }
     for (const Block* gone : dropped) {
         ir::JumpEntry& entry = state_.jump[ir::jump_index(gone->pc)];
         if (entry.code == gone->code.entry) {

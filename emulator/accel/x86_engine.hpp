@@ -79,7 +79,8 @@ private:
     void mark_code(RamBlock& block, u64 offset, u64 length);
     bool compile(Block& block);
     void flush_code();
-    void run_interpreted(const ir::Block& block, bool every_access_slow);
+    void run_interpreted(const ir::Block& block);
+    void run_alone(const ir::Block& block, bool every_access_slow);
     void run_compiled(const u8* code);
     void run_partial();
     void after_leave();
@@ -97,7 +98,8 @@ private:
     u8* code_start_ = nullptr; // behind the thunks
     codegen::x64::Thunks thunks_;
     std::vector<codegen::Helper> helpers_;
-    codegen::Runtime runtime_{};
+    codegen::Runtime runtime_{};       // for blocks
+    codegen::Runtime runtime_alone_{}; // for blocks of one instruction
     std::unique_ptr<codegen::x64::Compiler> compiler_;
     std::map<std::tuple<u32, u32, u32>, u32> contexts_;
     struct Context {

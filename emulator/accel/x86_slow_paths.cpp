@@ -17,19 +17,25 @@ x86::State& x86_state(ExecState& state)
     return static_cast<x86::State&>(state);
 }
 
-bool full_load(ExecState& state, u32 linear, unsigned size, bool user, bool write_follows,
-               u64& value)
+Outcome outcome_of(bool fine)
+{
+    return fine ? Outcome::done : Outcome::fault;
+}
+
+/// Anything goes: the instruction has a block of its own.
+Outcome full_load(ExecState& state, u32 linear, unsigned size, bool user, bool write_follows,
+                  u64& value)
 {
     x86::State& s = x86_state(state);
     if (write_follows && !x86::check_store(s, linear, size, user)) {
-        return false;
+        return Outcome::fault;
     }
-    return x86::load(s, linear, size, user, value);
+    return outcome_of(x86::load(s, linear, size, user, value));
 }
 
-bool full_store(ExecState& state, u32 linear, unsigned size, bool user, u64 value)
+Outcome full_store(ExecState& state, u32 linear, unsigned size, bool user, u64 value)
 {
-    return x86::store(x86_state(state), linear, size, user, value);
+    return outcome_of(x86::store(x86_state(state), linear, size, user, value));
 }
 
 bool full_segment_check(ExecState& state, unsigned segment, u32 offset, unsigned size, bool write)
@@ -104,6 +110,22 @@ Outcome translated_load(ExecState& state, u32 linear, unsigned size, bool user, 
     return Outcome::done;
 }
 
+/// The interpreter in a block of several instructions: leaves it where generated code does, so that
+/// interrupts raised by a device, and changed code, take effect at the same instruction.
+Outcome guarded_load(ExecState& state, u32 linear, unsigned size, bool user, bool write_follows,
+                     u64& value)
+{
+    X86Engine& engine = X86Engine::of(state);
+    x86::State& s = engine.state();
+    const bool mapped =
+        write_follows ? x86::check_store(s, linear, size, user) : map_read(s, linear, size, user);
+    if (!mapped) {
+        return Outcome::fault;
+    }
+    const Outcome outcome = classify(engine, linear, size, user, write_follows);
+    return outcome == Outcome::done ? outcome_of(x86::load(s, linear, size, user, value)) : outcome;
+}
+
 Outcome translated_store(ExecState& state, u32 linear, unsigned size, bool user, u64 value)
 {
     X86Engine& engine = X86Engine::of(state);
@@ -121,7 +143,7 @@ Outcome translated_store(ExecState& state, u32 linear, unsigned size, bool user,
         store_to_ram(engine, linear, size, user, value);
         return Outcome::done;
     }
-    return x86::store(s, linear, size, user, value) ? Outcome::done : Outcome::fault;
+    return outcome_of(x86::store(s, linear, size, user, value));
 }
 
 u32 report(ExecState& state, Outcome outcome, const u8* return_address)
@@ -163,10 +185,10 @@ u32 slow_segment(ExecState* state, const u8* return_address)
 
 } // namespace
 
-codegen::Runtime make_x86_runtime(std::span<const codegen::Helper> helpers)
+codegen::Runtime make_x86_runtime(std::span<const codegen::Helper> helpers, bool guarded)
 {
-    return {.load = full_load,
-            .store = full_store,
+    return {.load = guarded ? guarded_load : full_load,
+            .store = guarded ? translated_store : full_store,
             .check_segment = full_segment_check,
             .helpers = helpers,
             .every_access_slow = false};

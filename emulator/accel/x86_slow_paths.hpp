@@ -6,7 +6,7 @@
 
 namespace emu::accel {
 
-codegen::Runtime make_x86_runtime(std::span<const codegen::Helper> helpers);
+codegen::Runtime make_x86_runtime(std::span<const codegen::Helper> helpers, bool guarded);
 codegen::x64::SlowPaths x86_slow_paths();
 
 } // namespace emu::accel

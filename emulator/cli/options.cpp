@@ -67,6 +67,9 @@ base::Status check_together(const Options& options)
     if (!options.report.empty() && options.script.empty()) {
         return bad("--report: needs --script");
     }
+    if (!options.state_dump.empty() && !options.stop_at) {
+        return bad("--state-dump: needs --stop-at");
+    }
     if (options.state_hash && !options.stop_at) {
         return bad("--state-hash: needs --stop-at");
     }

@@ -8,6 +8,7 @@
 #include "emulator/hostio/sdl_window.hpp"
 #include "emulator/hostio/terminal.hpp"
 #include "emulator/hostio/text_display.hpp"
+#include "emulator/machine/state_dump.hpp"
 #include "emulator/script/engine.hpp"
 #include "emulator/script/report.hpp"
 
@@ -70,6 +71,7 @@ private:
     int finish(const RunOutcome& outcome);
     int finish_script();
     int finish_plain(const RunOutcome& outcome);
+    bool print_state();
     void on_event(MachineEvent event, bool guest);
     std::string title() const;
     bool interactive() const;
@@ -470,6 +472,9 @@ int Session::finish(const RunOutcome& outcome)
             return complain(drive.name + ": " + flushed.error().message, 1);
         }
     }
+    if (engine_ && outcome.reason == Reason::stop_at) {
+        return print_state() ? 0 : 1; // the script gave the input, as far as it came
+    }
     if (engine_) {
         if (!outcome.message.empty()) {
             engine_->fail(outcome.message + " before the last step");
@@ -479,6 +484,33 @@ int Session::finish(const RunOutcome& outcome)
         return finish_script();
     }
     return finish_plain(outcome);
+}
+
+/// What --state-hash and --state-dump ask for. False after it has said what is wrong.
+bool Session::print_state()
+{
+    if (options_.state_hash) {
+        auto hash = built_->machine->state_hash();
+        if (!hash) {
+            return failed("--state-hash: " + hash.error().message);
+        }
+        std::printf("state-hash %s\n", to_hex(hash.value()).c_str());
+        std::fflush(stdout);
+    }
+    if (options_.state_dump.empty()) {
+        return true;
+    }
+    std::FILE* file = std::fopen(options_.state_dump.c_str(), "we");
+    if (file == nullptr) {
+        return failed("--state-dump: cannot write '" + options_.state_dump + "'");
+    }
+    StateDump dump{file};
+    auto visited = built_->machine->visit_all(dump);
+    const bool written = std::ferror(file) == 0;
+    if (std::fclose(file) != 0 || !written) {
+        return failed("--state-dump: '" + options_.state_dump + "' could not be written");
+    }
+    return visited ? true : failed("--state-dump: " + visited.error().message);
 }
 
 int Session::finish_plain(const RunOutcome& outcome)
@@ -491,15 +523,7 @@ int Session::finish_plain(const RunOutcome& outcome)
                             std::to_string(built_->cpu->instructions()) + ")",
                         1);
     case Reason::stop_at:
-        if (options_.state_hash) {
-            auto hash = built_->machine->state_hash();
-            if (!hash) {
-                return complain("--state-hash: " + hash.error().message, 1);
-            }
-            std::printf("state-hash %s\n", to_hex(hash.value()).c_str());
-            std::fflush(stdout);
-        }
-        return 0;
+        return print_state() ? 0 : 1;
     case Reason::quit:
     case Reason::guest_shutdown:
     case Reason::guest_reset:

@@ -27,11 +27,11 @@ enum class Outcome : u32 {
 };
 
 struct Runtime {
-    /// Complete accesses, devices and page crossings included. `write_follows`: the same bytes will
-    /// be stored to, so write permission is checked now. False: a fault is recorded.
-    bool (*load)(ir::ExecState& state, u32 linear, unsigned size, bool user, bool write_follows,
-                 u64& value);
-    bool (*store)(ir::ExecState& state, u32 linear, unsigned size, bool user, u64 value);
+    /// Accesses that the inline TLB check does not allow, page crossings included.
+    /// `write_follows`: the same bytes will be stored to, so write permission is checked now.
+    Outcome (*load)(ir::ExecState& state, u32 linear, unsigned size, bool user, bool write_follows,
+                    u64& value);
+    Outcome (*store)(ir::ExecState& state, u32 linear, unsigned size, bool user, u64 value);
 
     /// False: a fault is recorded.
     bool (*check_segment)(ir::ExecState& state, unsigned segment, u32 offset, unsigned size,

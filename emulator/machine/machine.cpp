@@ -412,27 +412,35 @@ Machine::TimePoint Machine::clip_to_tick(TimePoint until) const
     return std::min(until, next_tick_);
 }
 
-base::Result<Sha256> Machine::state_hash()
+base::Status Machine::visit_all(WholeStateVisitor& visitor)
 {
-    StateHash hash;
-    parts_.clock.visit_state(hash);
-    parts_.cpu.visit_state(hash);
+    parts_.clock.visit_state(visitor);
+    parts_.cpu.visit_state(visitor);
     for (Device* device : parts_.devices) {
-        hash.section(device->name());
-        device->visit_state(hash);
+        visitor.section(device->name());
+        device->visit_state(visitor);
     }
     for (RamBlock* block : parts_.ram) {
-        hash.ram(*block);
+        visitor.ram(*block);
     }
     const auto disks = parts_.disks ? parts_.disks() : std::vector<MachineParts::NamedDisk>{};
     for (const MachineParts::NamedDisk& disk : disks) {
-        hash.section(disk.name);
+        visitor.section(disk.name);
         if (disk.disk == nullptr || disk.disk->read_only()) {
             continue; // what nobody can write is part of the machine's description
         }
-        if (auto hashed = hash.disk(disk.name, *disk.disk); !hashed) {
-            return std::move(hashed).error();
+        if (auto visited = visitor.disk(disk.name, *disk.disk); !visited) {
+            return visited;
         }
+    }
+    return base::ok();
+}
+
+base::Result<Sha256> Machine::state_hash()
+{
+    StateHash hash;
+    if (auto visited = visit_all(hash); !visited) {
+        return std::move(visited).error();
     }
     return hash.finish();
 }

@@ -107,6 +107,8 @@ public:
     const MachineParts& parts() const { return parts_; }
     const MachineOptions& options() const { return options_; }
     base::Result<Sha256> state_hash();
+    /// All that the guest can see, in a fixed order.
+    base::Status visit_all(WholeStateVisitor& visitor);
 
     /// Calls `poll` each `period_ns` of guest time, after the timers of that moment. At most one.
     void set_poller(u64 period_ns, std::function<void()> poll);

@@ -1,5 +1,6 @@
 #include "emulator/codegen/interpreter/interpreter.hpp"
 
+#include <array>
 #include <bit>
 #include <cstring>
 
@@ -115,13 +116,15 @@ public:
                 return BlockEnd::next;
             case Step::left:
                 return BlockEnd::left;
+            case Step::alone:
+                return BlockEnd::alone;
             }
         }
         return BlockEnd::left; // unreachable in a verified block
     }
 
 private:
-    enum class Step : u8 { go_on, block_done, left };
+    enum class Step : u8 { go_on, block_done, left, alone };
 
     u64 value(ir::Slot slot, u32 imm) const { return slot == ir::kImm ? imm : state_.slot[slot]; }
     u64 optional_value(ir::Slot slot, u32 imm) const
@@ -145,6 +148,12 @@ private:
     {
         state_.pc = pc;
         return Step::block_done;
+    }
+
+    static Step after(Outcome outcome)
+    {
+        constexpr std::array<Step, 3> kSteps{Step::go_on, Step::left, Step::alone};
+        return kSteps[static_cast<std::size_t>(outcome)];
     }
 
     Step step(const Inst& inst);
@@ -230,16 +239,19 @@ Interpreter::Step Interpreter::memory(const Inst& inst)
             std::memcpy(reinterpret_cast<void*>(linear + entry.addend), &from, inst.size);
             return Step::go_on;
         }
-        return runtime_.store(state_, linear, inst.size, user_, from & mask_of(inst.size))
-                   ? Step::go_on
-                   : Step::left;
+        return after(
+            runtime_.store(state_, linear, inst.size, user_, from & mask_of(inst.size)));
     }
     u64 loaded = 0;
     const bool write_follows = (inst.aux & 2) != 0;
     if ((write_follows ? entry.write_tag : entry.read_tag) == last_page) {
         std::memcpy(&loaded, reinterpret_cast<const void*>(linear + entry.addend), inst.size);
-    } else if (!runtime_.load(state_, linear, inst.size, user_, write_follows, loaded)) {
-        return Step::left;
+    } else {
+        const Outcome outcome =
+            runtime_.load(state_, linear, inst.size, user_, write_follows, loaded);
+        if (outcome != Outcome::done) {
+            return after(outcome);
+        }
     }
     state_.slot[inst.d] = (inst.aux & 1) != 0 ? sign_extend_to_32(loaded, inst.size) : loaded;
     return Step::go_on;
@@ -264,7 +276,11 @@ Interpreter::Step Interpreter::leave(const Inst& inst)
 {
     switch (inst.op) {
     case Op::poll:
-        return state_.attention != 0 ? go_to(inst.imm) : Step::go_on;
+        if (state_.attention == 0) {
+            return Step::go_on;
+        }
+        state_.budget += static_cast<i64>(state_.pending) - 1; // instructions after this one
+        return go_to(inst.imm);
     case Op::exit:
         return go_to(inst.imm);
     case Op::exitcc:

@@ -10,6 +10,7 @@ namespace emu::codegen {
 enum class BlockEnd : u8 {
     next,  // the program counter is in state.pc, all instructions are complete
     left,  // a fault or a helper left the block; state.pending tells how far it came
+    alone, // left before an instruction that must run in a block of its own (Outcome::interpret)
 };
 
 /// `state.budget` must have been reduced by the block's instruction count.

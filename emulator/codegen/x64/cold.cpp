@@ -55,6 +55,9 @@ void Compiler::emit_cold(const Cold& cold)
         code.jmp_to(thunks_.exit_save);
         break;
     case Cold::Kind::jump_miss:
+        if (cold.arg != 0) { // instructions of the block that are not executed
+            code.alu_imm(Alu::add, 8, r14, cold.arg);
+        }
         code.store_imm(4, state(offsetof(ExecState, pc)), cold.imm);
         code.mov_imm(r8, static_cast<u32>(Exit::plain));
         code.jmp_to(thunks_.exit_save);

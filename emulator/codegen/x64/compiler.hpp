@@ -195,7 +195,7 @@ private:
         Reg address = kNoReg;
         Reg value = kNoReg;
         u32 imm = 0; // stored constant, target pc
-        u32 arg = 0; // packed access
+        u32 arg = 0; // packed access; of a jump miss: instructions left behind
         bool sign = false;
         bool constant = false;
         u8 exit_number = 0;

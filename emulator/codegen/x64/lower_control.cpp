@@ -246,7 +246,8 @@ void Compiler::lower_side_exit(const Inst& inst)
         cold_.push_back({.kind = Cold::Kind::jump_miss,
                          .from = code_->jcc(kNe),
                          .back = nullptr,
-                         .imm = inst.imm});
+                         .imm = inst.imm,
+                         .arg = request_.block->instruction_count - completed_ - 1u});
         return;
     }
     HostCond taken = kNe;
@@ -308,7 +309,9 @@ void Compiler::lower_indirect(const Inst& inst)
     code_->shift_imm(Shift::shl, 4, index, 4);
     static_assert(sizeof(JumpEntry) == 16);
     const auto table = static_cast<i32>(offsetof(ExecState, jump)) - kStateBias;
-    code_->mov_imm64(key, u64{request_.context} << 32);
+    // The state's context, not the block's: the instruction may have changed it.
+    code_->load(4, key, state(offsetof(ExecState, context)));
+    code_->shift_imm(Shift::shl, 8, key, 32);
     code_->alu(Alu::or_, 8, key, target);
     code_->alu(Alu::cmp, 8, key,
                Mem{rbp, table + static_cast<i32>(offsetof(JumpEntry, key)), index, 0});

@@ -19,6 +19,7 @@ enum HelperFlags : u8 {
     kHelperPure = 1,        // touches nothing but its arguments: no registers are saved for it
     kHelperMayLeave = 2,    // may set leave_request
     kHelperWritesFlags = 4, // may change the flag record
+    kHelperReaches = 8,     // may write code or raise an interrupt: a block that goes on polls
 };
 
 struct HelperInfo {

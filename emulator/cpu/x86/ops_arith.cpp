@@ -415,8 +415,8 @@ constexpr std::array kHelpers{
     HelperInfo{"aam", aam, kHelperMayLeave | kHelperWritesFlags},
     HelperInfo{"aad", aad, kHelperWritesFlags},
     HelperInfo{"bound", bound, kHelperMayLeave},
-    HelperInfo{"cmpxchg8b", cmpxchg8b, kHelperMayLeave | kHelperWritesFlags},
-    HelperInfo{"enter", enter, kHelperMayLeave},
+    HelperInfo{"cmpxchg8b", cmpxchg8b, kHelperMayLeave | kHelperWritesFlags | kHelperReaches},
+    HelperInfo{"enter", enter, kHelperMayLeave | kHelperReaches},
 };
 
 } // namespace

@@ -263,8 +263,8 @@ u32 fwait(State& state, u32, u32, u32)
 }
 
 constexpr std::array kHelpers{
-    HelperInfo{"x87_register", x87_register, kHelperMayLeave | kHelperWritesFlags},
-    HelperInfo{"fwait", fwait, kHelperMayLeave},
+    HelperInfo{"x87_register", x87_register, kHelperMayLeave | kHelperWritesFlags | kHelperReaches},
+    HelperInfo{"fwait", fwait, kHelperMayLeave | kHelperReaches},
 };
 
 } // namespace

@@ -408,9 +408,9 @@ u32 fxrstor(State& state, u32 packed, u32 offset, u32)
 }
 
 constexpr std::array kHelpers{
-    HelperInfo{"x87_memory", x87_memory, kHelperMayLeave},
-    HelperInfo{"fxsave", fxsave, kHelperMayLeave},
-    HelperInfo{"fxrstor", fxrstor, kHelperMayLeave},
+    HelperInfo{"x87_memory", x87_memory, kHelperMayLeave | kHelperReaches},
+    HelperInfo{"fxsave", fxsave, kHelperMayLeave | kHelperReaches},
+    HelperInfo{"fxrstor", fxrstor, kHelperMayLeave | kHelperReaches},
 };
 
 } // namespace

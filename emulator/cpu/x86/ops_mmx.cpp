@@ -142,12 +142,12 @@ u32 emms(State& state, u32, u32, u32)
 }
 
 constexpr std::array kHelpers{
-    HelperInfo{"mmx_operation", mmx_operation, kHelperMayLeave},
+    HelperInfo{"mmx_operation", mmx_operation, kHelperMayLeave | kHelperReaches},
     HelperInfo{"mmx_shift", mmx_shift, kHelperMayLeave},
-    HelperInfo{"mmx_load32", mmx_load32, kHelperMayLeave},
-    HelperInfo{"mmx_store32", mmx_store32, kHelperMayLeave},
-    HelperInfo{"mmx_load64", mmx_load64, kHelperMayLeave},
-    HelperInfo{"mmx_store64", mmx_store64, kHelperMayLeave},
+    HelperInfo{"mmx_load32", mmx_load32, kHelperMayLeave | kHelperReaches},
+    HelperInfo{"mmx_store32", mmx_store32, kHelperMayLeave | kHelperReaches},
+    HelperInfo{"mmx_load64", mmx_load64, kHelperMayLeave | kHelperReaches},
+    HelperInfo{"mmx_store64", mmx_store64, kHelperMayLeave | kHelperReaches},
     HelperInfo{"emms", emms, kHelperMayLeave},
 };
 

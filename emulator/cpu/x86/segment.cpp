@@ -92,7 +92,7 @@ u32 helper_get_selector(State& state, u32 a, u32, u32)
 }
 
 constexpr HelperInfo kHelpers[] = {
-    {"load_segment", helper_load_segment, kHelperMayLeave},
+    {"load_segment", helper_load_segment, kHelperMayLeave | kHelperReaches},
     {"get_selector", helper_get_selector, 0},
 };
 

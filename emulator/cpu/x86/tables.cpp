@@ -247,20 +247,20 @@ u32 helper_arpl_memory(State& state, u32 a, u32 b, u32 c)
 constexpr u8 kQuery = kHelperMayLeave | kHelperWritesFlags;
 
 constexpr HelperInfo kHelpers[] = {
-    {"lgdt", helper_lgdt, kHelperMayLeave},
-    {"lidt", helper_lidt, kHelperMayLeave},
-    {"sgdt", helper_sgdt, kHelperMayLeave},
-    {"sidt", helper_sidt, kHelperMayLeave},
-    {"lldt", helper_lldt, kHelperMayLeave},
-    {"ltr", helper_ltr, kHelperMayLeave},
+    {"lgdt", helper_lgdt, kHelperMayLeave | kHelperReaches},
+    {"lidt", helper_lidt, kHelperMayLeave | kHelperReaches},
+    {"sgdt", helper_sgdt, kHelperMayLeave | kHelperReaches},
+    {"sidt", helper_sidt, kHelperMayLeave | kHelperReaches},
+    {"lldt", helper_lldt, kHelperMayLeave | kHelperReaches},
+    {"ltr", helper_ltr, kHelperMayLeave | kHelperReaches},
     {"sldt", helper_sldt, kHelperMayLeave},
     {"str", helper_str, kHelperMayLeave},
-    {"lar", helper_lar, kQuery},
-    {"lsl", helper_lsl, kQuery},
-    {"verr", helper_verr, kQuery},
-    {"verw", helper_verw, kQuery},
+    {"lar", helper_lar, kQuery | kHelperReaches},
+    {"lsl", helper_lsl, kQuery | kHelperReaches},
+    {"verr", helper_verr, kQuery | kHelperReaches},
+    {"verw", helper_verw, kQuery | kHelperReaches},
     {"arpl", helper_arpl, kQuery},
-    {"arpl_memory", helper_arpl_memory, kQuery},
+    {"arpl_memory", helper_arpl_memory, kQuery | kHelperReaches},
 };
 
 } // namespace

@@ -263,6 +263,7 @@ void Emitter::drop(u32 bytes)
 
 Slot Emitter::call(u32 index, Slot a, Slot b, Slot c)
 {
+    must_poll = must_poll || (helper_table()[index].flags & kHelperReaches) != 0;
     const Slot d = ir.temp();
     ir.emit({.op = Op::call, .d = d, .a = a, .b = b, .c = c, .imm = index});
     return d;

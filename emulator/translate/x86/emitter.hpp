@@ -64,6 +64,8 @@ public:
     u32 next = 0; // of the one behind it
     /// A segment register changed and with it perhaps the context: exits must look it up.
     bool context_changed = false;
+    /// The instruction called a helper of the kind kHelperReaches.
+    bool must_poll = false;
 
     /// Operand size in bytes: 2 or 4.
     unsigned operand_size() const { return insn.operand32 ? 4 : 2; }

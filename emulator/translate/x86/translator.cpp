@@ -68,7 +68,17 @@ private:
         if (status == DecodeStatus::too_long) {
             return emitter_.raise(helper<"raise_gp0">());
         }
-        return row != nullptr ? row->translate(emitter_) : emitter_.undefined();
+        return row != nullptr ? translate_row(*row) : emitter_.undefined();
+    }
+
+    Flow translate_row(const OpcodeRow& row)
+    {
+        emitter_.must_poll = false;
+        const Flow flow = row.translate(emitter_);
+        if (flow == Flow::next && emitter_.must_poll) {
+            emitter_.ir.emit({.op = ir::Op::poll, .imm = emitter_.next});
+        }
+        return flow;
     }
 
     Flow fail(DecodeStatus status)
