@@ -8,8 +8,6 @@ namespace emu::accel {
 
 namespace {
 
-__extension__ using u128 = unsigned __int128;
-
 class X86Cpu final : public Cpu {
 public:
     X86Cpu(const X86CpuConfig& config, AddressSpace& memory, X86Hooks& hooks, Clock& clock)
@@ -17,10 +15,7 @@ public:
     {
         x86::World& world = engine_.world();
         world.hooks = &hooks;
-        world.time_stamp = [this] {
-            return static_cast<u64>(u128{clock_.now_ns()} * clock_.instructions_per_second() /
-                                    1'000'000'000u);
-        };
+        world.time_stamp = [this] { return clock_.ticks_now(); };
         state_.model = x86::find_model(config.model);
         clock_.set_instruction_source([this] { return state_.retired(); });
         x86::reset(state_);

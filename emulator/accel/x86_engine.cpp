@@ -18,6 +18,7 @@ using codegen::x64::Reg;
 
 constexpr u32 kPageOffset = kPageSize - 1;
 constexpr std::size_t kMaxDeadBlocks = 20'000; // their memory is reclaimed by a flush
+constexpr std::size_t kMaxJumpsListed = 2048;  // beyond, the whole jump table is cleared
 constexpr u32 kWarmExecutions = 2;             // interpreted this often before it is compiled
 
 constexpr codegen::x64::Pinning x86_pinning()
@@ -135,9 +136,12 @@ X86Engine::X86Engine(const X86CpuConfig& config, AddressSpace& memory)
         recent = context_list_[entry->second];
         return entry->second;
     };
-    world_.translations_changed = [this](x86::State& state) {
+    world_.translations_changed = [this](bool global_too) {
         ++statistics_.tlb_flushes;
-        state.jump.fill({});
+        clear_jumps(local_jumps_);
+        if (global_too) {
+            clear_jumps(global_jumps_);
+        }
     };
     for (const x86::HelperInfo& info : x86::helper_table()) {
         // A State is passed where the helper wants one: the two types differ in name only.
@@ -300,6 +304,7 @@ bool X86Engine::compile(Block& block)
                                                .context = block.context,
                                                .user = (context.mode & x86::kModeUser) != 0,
                                                .single_page = !block.two_pages(),
+                                               .likely_flag_op = static_cast<u8>(state_.flag_op),
                                                .cookie = reinterpret_cast<u64>(&block)};
     auto code = compiler_->compile(request, code_);
     if (!code) {
@@ -319,7 +324,8 @@ void X86Engine::flush_code()
 {
     ++statistics_.cache_flushes;
     cache_.clear();
-    state_.jump.fill({});
+    clear_jumps(local_jumps_);
+    clear_jumps(global_jumps_);
     code_ = {code_start_, buffer_.end()};
 }
 
@@ -328,9 +334,31 @@ void X86Engine::forget_translations()
     flush_code();
 }
 
+void X86Engine::clear_jumps(std::vector<base::u16>& listed)
+{
+    if (listed.size() > kMaxJumpsListed) {
+        state_.jump.fill({});
+    } else {
+        for (const base::u16 index : listed) {
+            state_.jump[index] = {};
+        }
+    }
+    listed.clear();
+}
+
+/// Jumps into global pages survive the flush of a CR3 load, so they are listed apart.
 void X86Engine::remember_jump(const Block& block)
 {
-    ir::JumpEntry& entry = state_.jump[ir::jump_index(block.pc)];
+    const Context& context = context_list_[block.context];
+    const bool user = (context.mode & x86::kModeUser) != 0;
+    const bool global =
+        !block.two_pages() && world_.code_tlb.is_global(user ? 1 : 0, context.cs_base + block.pc);
+    auto& listed = global ? global_jumps_ : local_jumps_;
+    const unsigned index = ir::jump_index(block.pc);
+    if (listed.size() <= kMaxJumpsListed) {
+        listed.push_back(static_cast<base::u16>(index));
+    }
+    ir::JumpEntry& entry = state_.jump[index];
     entry.key = u64{block.pc} | (u64{block.context} << 32);
     entry.code = block.code.entry;
 }
@@ -402,6 +430,11 @@ void X86Engine::run_some()
     if (cache_.dead_blocks() > kMaxDeadBlocks) {
         flush_code();
     }
+    const ir::JumpEntry& known = state_.jump[ir::jump_index(state_.pc)];
+    if (known.key == (u64{state_.pc} | (u64{state_.context} << 32))) {
+        run_compiled(static_cast<const u8*>(known.code));
+        return;
+    }
     Block* block = find_or_translate(false);
     if (block == nullptr) {
         if (state_.fault_pending) {
@@ -422,16 +455,16 @@ void X86Engine::run_some()
     }
     if (block->code.entry != nullptr) {
         remember_jump(*block);
-        run_compiled(*block);
+        run_compiled(block->code.entry);
         return;
     }
     ++block->executions;
     run_interpreted(block->ir);
 }
 
-void X86Engine::run_compiled(Block& block)
+void X86Engine::run_compiled(const u8* code)
 {
-    const u64 result = thunks_.enter(&state_, block.code.entry);
+    const u64 result = thunks_.enter(&state_, code);
     switch (static_cast<Exit>(result)) {
     case Exit::plain:
         state_.pending = 0;

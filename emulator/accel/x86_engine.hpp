@@ -81,11 +81,12 @@ private:
     void flush_code();
     void run_interpreted(const ir::Block& block);
     void run_alone(const ir::Block& block, bool every_access_slow);
-    void run_compiled(Block& block);
+    void run_compiled(const u8* code);
     void run_partial();
     void after_leave();
     void follow_link(u64 cookie);
     void remember_jump(const Block& block);
+    void clear_jumps(std::vector<base::u16>& listed);
 
     AddressSpace& memory_;
     Tier tier_;
@@ -111,6 +112,9 @@ private:
     std::array<Context, 64> recent_contexts_{}; // real-mode code changes CS often
     ir::Block scratch_ir_;
     u64 faults_delivered_ = 0;
+    // Indices into state_.jump that were filled since the last flush.
+    std::vector<base::u16> local_jumps_;
+    std::vector<base::u16> global_jumps_;
     EngineStatistics statistics_;
 };
 

@@ -90,7 +90,7 @@ struct Options {
     std::string state_dump; // file
     TierChoice tier = TierChoice::automatic;
     u64 code_cache_bytes = 16u << 20;
-    u64 ips = 200'000'000;
+    u64 ips = 1'000'000'000;
     u64 seed = 0;
     std::optional<bool> free_running;
 

@@ -4,6 +4,9 @@
 
 #include <SDL.h>
 #include <algorithm>
+#include <clocale>
+#include <cstdlib>
+#include <langinfo.h>
 #include <set>
 
 namespace emu::hostio {
@@ -70,6 +73,12 @@ bool Window::open(std::string& error)
     SDL_SetHint(SDL_HINT_VIDEO_X11_NET_WM_BYPASS_COMPOSITOR, "0");
     if (SDL_Init(SDL_INIT_VIDEO) != 0) {
         error = SDL_GetError();
+        return false;
+    }
+    // With no display at hand SDL falls back to drivers that show nothing.
+    const std::string driver = SDL_GetCurrentVideoDriver();
+    if ((driver == "dummy" || driver == "offscreen") && SDL_getenv("SDL_VIDEODRIVER") == nullptr) {
+        error = "there is no display (neither DISPLAY nor WAYLAND_DISPLAY leads to one)";
         return false;
     }
     window_ = SDL_CreateWindow("Menagerie", SDL_WINDOWPOS_UNDEFINED, SDL_WINDOWPOS_UNDEFINED,
@@ -303,9 +312,25 @@ void Window::update_title()
 
 } // namespace
 
+namespace {
+
+/// SDL converts titles by the environment's locale, and in the plain C locale cuts them at the
+/// first character that is not ASCII.
+void ensure_utf8_locale()
+{
+    std::setlocale(LC_CTYPE, "");
+    if (std::string_view{::nl_langinfo(CODESET)} != "UTF-8") {
+        ::setenv("LC_ALL", "C.UTF-8", 1);
+    }
+    std::setlocale(LC_CTYPE, "C");
+}
+
+} // namespace
+
 base::Result<std::unique_ptr<SdlWindow>> SdlWindow::open(DisplayFeed& feed, GuestInput& input,
                                                          WindowOptions options)
 {
+    ensure_utf8_locale();
     std::unique_ptr<SdlWindow> window{new SdlWindow{feed, input, std::move(options)}};
     window->start_.wait(Start::pending);
     if (window->start_ == Start::failed) {

@@ -61,10 +61,16 @@ void Timer::visit_state(StateVisitor& visitor)
     }
 }
 
-Clock::Clock(u64 instructions_per_second) : ips_{std::max<u64>(instructions_per_second, 1)} {}
+Clock::Clock(u64 instructions_per_second) : ips_{std::max<u64>(instructions_per_second, 1)}
+{
+    whole_ns_ = kNanosecondsPerSecond % ips_ == 0 ? kNanosecondsPerSecond / ips_ : 0;
+}
 
 u64 Clock::instructions_to_ns(u64 instructions) const
 {
+    if (whole_ns_ != 0) {
+        return instructions * whole_ns_;
+    }
     return static_cast<u64>(u128{instructions} * kNanosecondsPerSecond / ips_);
 }
 
@@ -120,6 +126,7 @@ void Clock::skip_to_ns(u64 deadline_ns)
     const u64 now = now_ns();
     if (deadline_ns > now) {
         skipped_ns_ += deadline_ns - now;
+        skipped_ticks_ = static_cast<u64>(u128{skipped_ns_} * ips_ / kNanosecondsPerSecond);
     }
 }
 
@@ -128,6 +135,7 @@ void Clock::visit_state(StateVisitor& visitor)
     visitor.section("clock");
     visitor.field("retired", retired_);
     visitor.field("skipped_ns", skipped_ns_);
+    skipped_ticks_ = static_cast<u64>(u128{skipped_ns_} * ips_ / kNanosecondsPerSecond);
 }
 
 } // namespace emu

@@ -53,6 +53,9 @@ public:
 
     u64 instructions_per_second() const { return ips_; }
 
+    /// Time in units of one instruction's duration: what a time stamp counter shows.
+    u64 ticks_now() const { return instructions_now() + skipped_ticks_; }
+
     /// Guest instructions retired since power-on.
     u64 instructions_now() const { return instruction_source_ ? instruction_source_() : retired_; }
 
@@ -88,6 +91,8 @@ private:
     u64 instructions_to_ns(u64 instructions) const;
 
     u64 ips_;
+    u64 whole_ns_ = 0;      // of one instruction, when that is a whole number
+    u64 skipped_ticks_ = 0; // skipped_ns_ in instructions
     u64 retired_ = 0;
     u64 skipped_ns_ = 0;
     u64 next_sequence_ = 0;

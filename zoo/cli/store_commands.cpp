@@ -12,6 +12,28 @@ namespace zoo::cli {
 
 using nlohmann::json;
 
+namespace {
+
+/// Machines of single runs whose zoo was killed: runs/<id>-<process>.
+int remove_stale_runs(const std::filesystem::path& data)
+{
+    std::vector<std::filesystem::path> stale;
+    std::error_code error;
+    for (const auto& entry : std::filesystem::directory_iterator{data / "runs", error}) {
+        const std::string name = entry.path().filename();
+        const std::string process = name.substr(name.rfind('-') + 1);
+        if (!std::filesystem::exists("/proc/" + process)) {
+            stale.push_back(entry.path());
+        }
+    }
+    for (const auto& path : stale) {
+        std::filesystem::remove_all(path, error);
+    }
+    return static_cast<int>(stale.size());
+}
+
+} // namespace
+
 int fetch_recipes(const Common& common, const FetchCommand& command)
 {
     const auto recipes = find_recipes(command.names, command.all);
@@ -137,7 +159,9 @@ int collect_garbage(const Common& common, const CollectCommand& command)
         }
         removed.push_back(digest);
     }
-    const int partials = command.dry_run ? 0 : session->store.remove_stale_partials();
+    const int partials =
+        command.dry_run ? 0
+                        : session->store.remove_stale_partials() + remove_stale_runs(session->data);
     if (common.json) {
         fmt::print("{}\n",
                    json{{"removed", removed}, {"bytes", freed}, {"partials", partials}}.dump(2));

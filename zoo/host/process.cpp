@@ -3,6 +3,7 @@
 #include "zoo/host/file.hpp"
 
 #include <fcntl.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -25,6 +26,7 @@ constexpr int kCannotRun = 127;
 /// In the child: only calls that are safe after fork.
 [[noreturn]] void exec_child(const Command& command, char* const* arguments, int failure)
 {
+    ::prctl(PR_SET_PDEATHSIG, SIGTERM); // what we run does not outlive us
     for (const auto& [name, value] : command.environment) {
         ::setenv(name.c_str(), value.c_str(), 1);
     }

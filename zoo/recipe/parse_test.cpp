@@ -192,6 +192,8 @@ TEST_CASE("steps: one action, its own modifiers, a limit for every wait", "[zoo]
 
     CHECK(problems(kGood + step + "wait_screen = \"x\"\n") ==
           List{"29: step 2: within_guest_s is missing"});
+    CHECK(problems(kGood + step + "wait_screen = \"x \"\nwithin_guest_s = 1\n") ==
+          List{"30: step 2: rows of the screen do not end in blanks"});
     CHECK(problems(kGood + step + "type = \"x\"\nkey = \"a\"\n") ==
           List{"29: step 2: more than one action"});
     CHECK(problems(kGood + step + "within_guest_s = 1\n") ==

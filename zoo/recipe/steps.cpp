@@ -124,6 +124,9 @@ std::string check_value(const Action& action, const toml::node& node,
     case ValueKind::text:
         if (!is_text) {
             reader.problem_at(action.key, fmt::format("{} must be a text", action.key));
+        } else if (action.key.ends_with("_screen") &&
+                   (text->ends_with(' ') || text->find(" \n") != text->npos)) {
+            reader.problem_at(action.key, "rows of the screen do not end in blanks");
         }
         break;
     case ValueKind::name: // "end" is the picture at the end of the run

@@ -177,7 +177,7 @@ void Interpreter::set_flags(const Inst& inst)
     const u64 b = optional_value(inst.b, inst.imm);
     if (kind < ir::FlagKind::stored_kinds_) {
         state_.flag_op = ir::flag_op(kind, inst.size);
-        state_.flag_result = a;
+        state_.flag_result = kind == ir::FlagKind::raw ? a & ir::kArithmeticFlags : a;
         state_.flag_source = b;
         return;
     }

@@ -215,6 +215,8 @@ public:
         byte(0x58 + (r & 7));
     }
     void pushfq() { byte(0x9c); }
+    void popfq() { byte(0x9d); }
+    void push(const Mem& m) { op_mem(4, 0xff, static_cast<Reg>(6), m); }
 
     // Control. Each jump returns the address of its 32-bit displacement.
     u8* jmp()

@@ -68,6 +68,13 @@ void Compiler::emit_cold(const Cold& cold)
         code.mov_imm(r8, static_cast<u32>(Exit::budget));
         code.jmp_to(thunks_.exit_save);
         break;
+    case Cold::Kind::flags:
+        code.store_imm(4, state(offsetof(ExecState, call_arg)), 0x10000);
+        code.call_to(thunks_.flags);
+        code.push(operand);
+        code.popfq();
+        code.jmp_to(cold.back);
+        break;
     case Cold::Kind::leave:
         code.mov_imm(r8, cold.imm);
         code.jmp_to(cold.constant ? thunks_.exit_save : thunks_.exit_saved);

@@ -58,9 +58,10 @@ struct CompileRequest {
     u32 pc;          // of the first instruction
     u32 linear_base; // what makes a pc a linear address
     u32 context;
-    bool user;        // which TLB
-    bool single_page; // false: no exit may be linked directly
-    u64 cookie;       // 8-aligned, at least kFirstCookie; names the block at exits
+    bool user;         // which TLB
+    bool single_page;  // false: no exit may be linked directly
+    u8 likely_flag_op; // the flag record\'s kind on entry, as a guess
+    u64 cookie;        // 8-aligned, at least kFirstCookie; names the block at exits
 };
 
 struct CompiledBlock {
@@ -147,11 +148,15 @@ private:
     void lower_flags(const ir::Inst& inst);
     void lower_flags_carry(const ir::Inst& inst);
     void lower_flags_slow(const ir::Inst& inst);
+    void lower_flags_shift(const ir::Inst& inst);
+    void lower_flags_rotate(const ir::Inst& inst);
+    void load_all_flags(Reg d);
     void lower_getflags(const ir::Inst& inst);
     void lower_getcf(const ir::Inst& inst);
     void lower_setcc(const ir::Inst& inst);
     void lower_select(const ir::Inst& inst);
     HostCond emit_condition(ir::Cond cond);
+    void guess_host_flags(ir::Cond cond);
     bool emit_known_condition(ir::Cond cond, HostCond& host);
     void rebuild_host_flags();
     void flush_flag_op();
@@ -184,7 +189,7 @@ private:
 
     /// Code emitted after the block's last op.
     struct Cold {
-        enum class Kind : u8 { load, store, segment, link, jump_miss, budget, leave } kind;
+        enum class Kind : u8 { load, store, segment, link, jump_miss, budget, leave, flags } kind;
         u8* from;       // displacement of the jump here
         const u8* back; // where hot code goes on
         Reg address = kNoReg;
@@ -220,6 +225,7 @@ private:
 
     // The flag record as far as it is known at this point of the block.
     std::optional<u8> flag_op_;
+    u8 guessed_flag_op_ = 0; // when it is not known
     bool flag_op_dirty_ = false;
 
     // The host flags: which op made them, and what of the guest's flags they show (EFLAGS bits).

@@ -35,6 +35,7 @@ std::optional<CompiledBlock> Compiler::compile(const CompileRequest& request, As
     current_pc_ = request.pc;
     completed_ = 0;
     flag_op_.reset();
+    guessed_flag_op_ = request.likely_flag_op;
     flag_op_dirty_ = false;
     pair_address_ = ir::kNone;
     clobber_host_flags();

@@ -71,7 +71,7 @@ const u8* emit_slow_call(Assembler& code, u64 function, const u8* exit_save)
 }
 
 /// Flags that generated code does not work out itself. call_arg: kind of a `flags` op and its size,
-/// or a request in the upper half: 1 all flags, 2 carry, 3 condition (low byte).
+/// or a request in the upper half: 1 all flags, 3 condition (low byte).
 void flags_slow_path(ExecState* state)
 {
     const u32 arg = state->call_arg;
@@ -87,9 +87,6 @@ void flags_slow_path(ExecState* state)
         break;
     case 1:
         state->scratch[0] = before;
-        break;
-    case 2:
-        state->scratch[0] = ir::compute_carry(op, state->flag_result, state->flag_source);
         break;
     default:
         state->scratch[0] = ir::condition_holds(static_cast<ir::Cond>(arg & 0xff), before) ? 1 : 0;

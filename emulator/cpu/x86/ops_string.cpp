@@ -314,6 +314,12 @@ u32 rep_scas(State& state, u32 packed, u32 next_pc, u32)
     const auto many = [&](u32 wanted) {
         const Run run = op.run_at(kEs, kEdi, false, wanted);
         u32 count = 0;
+        if (op.size == 1 && op.stride() == 1 && op.args.until_equal &&
+            run.count > 1) { // REPNE SCASB, the C library's old strlen
+            const void* found = std::memchr(run.first, static_cast<int>(last.left), run.count - 1);
+            count = found == nullptr ? run.count - 1
+                                     : static_cast<u32>(static_cast<const u8*>(found) - run.first);
+        }
         while (count < run.count) {
             last.right =
                 read_element(run.first + op.stride() * static_cast<std::ptrdiff_t>(count), op.size);

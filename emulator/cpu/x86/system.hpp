@@ -30,20 +30,27 @@ public:
     bool find(unsigned mode, u32 linear, u64& physical) const
     {
         const u32 frame = frames_[mode] ? frames_[mode].get()[linear >> 12] : 0;
-        physical = (u64{frame - 1} << 12) | (linear & 0xfff);
+        physical = (u64{(frame & ~kGlobal) - 1} << 12) | (linear & 0xfff);
         return frame != 0;
     }
-    void fill(unsigned mode, u32 linear, u64 physical);
+    void fill(unsigned mode, u32 linear, u64 physical, bool global);
     void drop_page(u32 linear);
-    void clear();
+    void clear(bool global_too);
+    /// Was the page filled as a global one (and is still here)?
+    bool is_global(unsigned mode, u32 linear) const
+    {
+        return frames_[mode] && (frames_[mode].get()[linear >> 12] & kGlobal) != 0;
+    }
 
 private:
     struct Free {
         void operator()(u32* memory) const { std::free(memory); }
     };
     // One word for each of 2^20 pages, from calloc: only what is touched costs memory.
+    static constexpr u32 kGlobal = 1u << 31;
     std::array<std::unique_ptr<u32, Free>, ir::kMmuModes> frames_; // physical page + 1; 0 absent
     std::vector<u32> filled_;                                      // linear pages in frames_
+    std::vector<u32> filled_global_;                               // those filled as global
 };
 
 /// What helpers and slow paths reach through State::guest (an ir::ExecState field).
@@ -55,7 +62,8 @@ struct World {
     // Provided by the dispatcher.
     void* dispatcher = nullptr;                       // its own object, for its slow paths
     std::function<u64()> time_stamp;                  // TSC at the current instruction
-    std::function<void(State&)> translations_changed; // after TLB flushes that drop jump entries
+    // After flushes: jumps into pages that are gone must not be taken; global ones may stay.
+    std::function<void(bool global_too)> translations_changed;
     std::function<u32(u32 mode, u32 cs_base, u32 cs_limit)> intern_context;
 
     CodeTlb code_tlb;

@@ -156,16 +156,28 @@ void flush_side(State& state, unsigned mode, bool global_too)
     }
 }
 
-void mapping_changed(State& state)
+void mapping_changed(State& state, bool global_too)
 {
     if (world(state).translations_changed) {
-        world(state).translations_changed(state);
+        world(state).translations_changed(global_too);
     }
+}
+
+/// A plain hit of the data TLB while nothing but the page decides; null otherwise.
+u8* fast_host(const State& state, u32 linear, unsigned size, bool user, bool write)
+{
+    const ir::TlbEntry& entry = state.tlb[user ? 1 : 0][ir::tlb_index(linear)];
+    const u32 tag = write ? entry.write_tag : entry.read_tag;
+    if (tag != ((linear + size - 1) & kPageMask) || breakpoints_enabled(state) ||
+        alignment_checked(state, user)) {
+        return nullptr;
+    }
+    return reinterpret_cast<u8*>(linear + entry.addend);
 }
 
 } // namespace
 
-void CodeTlb::fill(unsigned mode, u32 linear, u64 physical)
+void CodeTlb::fill(unsigned mode, u32 linear, u64 physical, bool global)
 {
     if (!frames_[mode]) {
         frames_[mode].reset(static_cast<u32*>(std::calloc(1u << 20, sizeof(u32))));
@@ -173,8 +185,9 @@ void CodeTlb::fill(unsigned mode, u32 linear, u64 physical)
             throw std::bad_alloc{};
         }
     }
-    frames_[mode].get()[linear >> 12] = static_cast<u32>(physical >> 12) + 1;
-    filled_.push_back(linear >> 12);
+    frames_[mode].get()[linear >> 12] =
+        (static_cast<u32>(physical >> 12) + 1) | (global ? kGlobal : 0);
+    (global ? filled_global_ : filled_).push_back(linear >> 12);
 }
 
 void CodeTlb::drop_page(u32 linear)
@@ -186,12 +199,22 @@ void CodeTlb::drop_page(u32 linear)
     }
 }
 
-void CodeTlb::clear()
+void CodeTlb::clear(bool global_too)
 {
     for (const u32 page : filled_) {
-        drop_page(page << 12);
+        for (auto& frames : frames_) {
+            if (frames && (frames.get()[page] & kGlobal) == 0) {
+                frames.get()[page] = 0;
+            }
+        }
     }
     filled_.clear();
+    if (global_too) {
+        for (const u32 page : filled_global_) {
+            drop_page(page << 12);
+        }
+        filled_global_.clear();
+    }
 }
 
 bool fetch_page(State& state, u32 linear, u64& physical)
@@ -201,15 +224,22 @@ bool fetch_page(State& state, u32 linear, u64& physical)
     if (tlb.find(user ? 1 : 0, linear, physical)) {
         return true;
     }
-    if (!translate(state, linear, Access::execute, user, physical)) {
+    Mapping mapping;
+    if (!walk(state, linear, Access::execute, user, mapping)) {
         return false;
     }
-    tlb.fill(user ? 1 : 0, linear, physical);
+    physical = world(state).memory->masked(mapping.physical);
+    tlb.fill(user ? 1 : 0, linear, physical, mapping.global);
     return true;
 }
 
 bool load(State& state, u32 linear, unsigned size, bool user, u64& value)
 {
+    if (const u8* host = fast_host(state, linear, size, user, false)) {
+        value = 0;
+        std::memcpy(&value, host, size);
+        return true;
+    }
     Pieces pieces;
     if (!find_pieces(state, linear, size, Access::read, user, pieces)) {
         return false;
@@ -232,6 +262,10 @@ bool load(State& state, u32 linear, unsigned size, bool user, u64& value)
 
 bool store(State& state, u32 linear, unsigned size, bool user, u64 value)
 {
+    if (u8* host = fast_host(state, linear, size, user, true)) {
+        std::memcpy(host, &value, size);
+        return true;
+    }
     Pieces pieces;
     if (!find_pieces(state, linear, size, Access::write, user, pieces)) {
         return false;
@@ -271,8 +305,8 @@ void flush_tlb(State& state, bool global_too)
     if (global_too) {
         state.tlb_has_large_pages = false;
     }
-    world(state).code_tlb.clear();
-    mapping_changed(state);
+    world(state).code_tlb.clear(global_too);
+    mapping_changed(state, global_too);
 }
 
 void flush_tlb_page(State& state, u32 linear)
@@ -289,7 +323,7 @@ void flush_tlb_page(State& state, u32 linear)
         }
     }
     world(state).code_tlb.drop_page(linear);
-    mapping_changed(state);
+    mapping_changed(state, true);
 }
 
 void protect_code_page(State& state, const u8* host_page)

@@ -16,6 +16,16 @@ constexpr u8 kImpliedSeek = 0x40; // CONFIGURE
 constexpr u8 kEnableCount = 0x80; // VERIFY, second byte
 constexpr u8 kSizeCode512 = 2;    // N
 
+/// What a short image lacks reads as zeros.
+base::Status read_sector(img::Disk& disk, u64 offset, std::span<u8> into)
+{
+    if (offset + into.size() > disk.size()) {
+        std::ranges::fill(into, u8{0});
+        return base::ok();
+    }
+    return disk.read(offset, into);
+}
+
 } // namespace
 
 void FloppyController::read_data()
@@ -186,7 +196,7 @@ void FloppyController::transfer_sector()
     }
     Drive& drive = selected();
     if (action_ != Action::write) {
-        if (!drive.disk->read(*offset, buffer_)) {
+        if (!read_sector(*drive.disk, *offset, buffer_)) {
             fail(st1::data_error, st2::data_error);
             return;
         }

@@ -141,7 +141,9 @@ TEST_CASE("floppy_geometry: the size says the format; odd sizes are refused", "[
     CHECK(floppy_geometry(737'280).value().sectors == 9);
     CHECK(floppy_geometry(1'720'320).value().sectors == 21);
     CHECK(floppy_geometry(2'949'120).value().density == FloppyDensity::extra_density);
-    for (const u64 bad : {u64{0}, u64{1}, u64{512}, u64{1'000'000}, u64{8} << 20, ~u64{0}}) {
+    CHECK(floppy_geometry(512).value().sectors == 18); // cut off after the boot sector
+    CHECK(floppy_geometry(1'296'384).value().sectors == 18);
+    for (const u64 bad : {u64{0}, u64{1}, u64{1'000'000}, u64{8} << 20, ~u64{0}}) {
         CHECK_FALSE(floppy_geometry(bad));
     }
     CHECK(cmos_drive_type(floppy_geometry(368'640).value()) == 1);
@@ -201,6 +203,22 @@ TEST_CASE("fdc: multi-track reads go on with the other head", "[floppy]")
           Bytes{0x40, 0x80, 0, 1, 0, 1, 2}); // EOT without TC
 }
 
+TEST_CASE("fdc: what a short image lacks reads as zeros and cannot be written", "[floppy]")
+{
+    Harness h;
+    h.disk.data.resize(1024); // two sectors
+    REQUIRE(h.fdc.insert(0, h.disk, false));
+    h.bring_up();
+    h.memory.write_int(0x8200, 4, 0x12345678);
+    h.set_dma(kToMemory, 0x8000, 1024);
+    CHECK(h.command({0xe6, 0x00, 0, 0, 2, 2, 18, 0x1b, 0xff}) == Bytes{0, 0, 0, 0, 0, 4, 2});
+    CHECK(h.memory.read_int(0x8000, 2) == 1);
+    CHECK(h.memory.read_int(0x8200, 4) == 0);
+    h.set_dma(kFromMemory, 0x8000, 512);
+    CHECK(h.command({0xc5, 0x00, 0, 0, 3, 2, 18, 0x1b, 0xff}) ==
+          Bytes{0x40, 0x20, 0x20, 0, 0, 3, 2});
+}
+
 TEST_CASE("fdc: sectors are written by DMA, protected disks are not", "[floppy]")
 {
     Harness h;
@@ -229,7 +247,7 @@ TEST_CASE("fdc: what the disk does not have is an error, not a crash", "[floppy]
     h.fdc.eject(0);
     CHECK(h.command({0x4a, 0})[1] == 0x01);
     CHECK(h.in(0x3f7) == 0x80);
-    MemoryDisk tiny{512};
+    MemoryDisk tiny{100};
     CHECK_FALSE(h.fdc.insert(0, tiny, false));
     CHECK_FALSE(h.fdc.insert(1, h.disk, false));
 }

@@ -44,12 +44,22 @@ constexpr FloppyGeometry kGeometries[] = {
     {40, 1, 8, kDouble},  // 160
 };
 
+constexpr FloppyGeometry kHigh144{80, 2, 18, kHigh};
+constexpr FloppyGeometry kExtra288{80, 2, 36, kExtra};
+
 } // namespace
 
 base::Result<FloppyGeometry> floppy_geometry(u64 bytes)
 {
     for (const FloppyGeometry& geometry : kGeometries) {
         if (bytes >= geometry.bytes() && bytes - geometry.bytes() <= kMaxTrailingBytes) {
+            return geometry;
+        }
+    }
+    // Images cut off after their last used sector, as of boot loaders: the usual high-density
+    // disks.
+    for (const FloppyGeometry geometry : {kHigh144, kExtra288}) {
+        if (bytes != 0 && bytes % kFloppySectorSize == 0 && bytes < geometry.bytes()) {
             return geometry;
         }
     }

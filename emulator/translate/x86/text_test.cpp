@@ -43,7 +43,7 @@ TEST_CASE("x86 translate: flags follow the store of a memory destination", "[x86
 TEST_CASE("x86 translate: shifts keep the last bit shifted out", "[x86][translate]")
 {
     CHECK(translate_one({0xc1, 0xe0, 4}) == "shl.4 t0, r0, #0x3\n"
-                                            "shl.4 r0, t0, #0x1\n"
+                                            "shl.4 r0, r0, #0x4\n"
                                             "flags.4/6 r0, t0, -\n"); // shl eax, 4
     CHECK(translate_one({0xd3, 0xfa}) == "and.4 t0, r1, #0x1f\n"
                                          "sar.4 t1, r2, t0\n"

@@ -55,15 +55,12 @@ Flow shift_by_constant(Emitter& e, Shift shift, unsigned size, const Rm& operand
 {
     const ShiftKind& kind = kShifts[shift];
     const Slot wide = widened(e, shift, size, operand.value);
-    Slot before_last = wide;
-    if (count > 1) {
-        before_last = e.binary_imm(kind.op, 4, wide, count - 1);
-    } else if (operand.address == kNone && wide == e.insn.rm) {
-        before_last = e.copy(4, wide);
-    }
+    // Only the flags want the value before the last step: dead code when nobody reads them.
+    const Slot before_last =
+        count > 1 ? e.binary_imm(kind.op, 4, wide, count - 1) : e.copy(4, wide);
     const bool in_place = operand.address == kNone && size == 4;
     const Slot result = in_place ? Slot{e.insn.rm} : e.ir.temp();
-    e.ir.binary_imm(kind.op, 4, result, before_last, 1);
+    e.ir.binary_imm(kind.op, 4, result, wide, count);
     if (!in_place) {
         e.write_back(size, operand, result);
     }
@@ -143,7 +140,7 @@ Flow double_shift32(Emitter& e, const Rm& operand, Slot source, u32 count)
     const Op in = left ? Op::shr : Op::shl;
     const Slot before_last =
         count > 1 ? e.binary_imm(out, 4, operand.value, count - 1) : e.copy(4, operand.value);
-    const Slot kept = e.binary_imm(out, 4, before_last, 1);
+    const Slot kept = e.binary_imm(out, 4, operand.value, count);
     const Slot filled = e.binary_imm(in, 4, source, 32 - count);
     const Slot result = e.binary(Op::or_, 4, kept, filled);
     e.write_back(4, operand, result);
@@ -179,11 +176,31 @@ Flow double_shift_imm(Emitter& e)
     return double_shift_by_helper(e, operand, e.insn.reg, e.constant(count));
 }
 
+/// A count of 0 needs no test: the source is shifted by 1 and then by 31 - count.
+Flow double_shift32_by_slot(Emitter& e, const Rm& operand, Slot source, Slot count)
+{
+    const bool left = shifts_left(e);
+    const Op out = left ? Op::shl : Op::shr;
+    const Op in = left ? Op::shr : Op::shl;
+    const Slot value = operand.address == kNone ? e.copy(4, operand.value) : operand.value;
+    const Slot rest = e.binary_imm(Op::xor_, 4, count, 31);
+    const Slot first = e.binary_imm(in, 4, source, 1);
+    const Slot filled = e.binary(in, 4, first, rest);
+    const Slot kept = e.binary(out, 4, value, count);
+    const Slot result = e.binary(Op::or_, 4, kept, filled);
+    e.write_back(4, operand, result);
+    e.ir.flags(left ? FlagKind::shlv : FlagKind::shrv, 4, result, value, count);
+    return Flow::next;
+}
+
 // 0F A5 /r, 0F AD /r: by CL.
 Flow double_shift_cl(Emitter& e)
 {
     const Rm operand = e.modify_rm(e.operand_size());
     const Slot count = e.binary_imm(Op::and_, 4, kEcx, 31);
+    if (e.operand_size() == 4) {
+        return double_shift32_by_slot(e, operand, e.insn.reg, count);
+    }
     return double_shift_by_helper(e, operand, e.insn.reg, count);
 }
 
