@@ -41,8 +41,7 @@ bool has_error_code(unsigned vector)
 
 class SceneMaker {
 public:
-    SceneMaker(const Fields& reset, Start start, Dice& dice)
-        : start_{start}, dice_{dice}
+    SceneMaker(const Fields& reset, Start start, Dice& dice) : start_{start}, dice_{dice}
     {
         scene_.fields = reset;
         scene_.ram.resize(Rig::kRam);
@@ -83,7 +82,7 @@ private:
             const u32 at = kHandlers + 16 * vector;
             const bool error = start_ != Start::real && has_error_code(vector);
             if (vector >= kFirstExternal || vector == 2) {
-                put(at, {0xcf}); // iret
+                put(at, {0xcf});   // iret
             } else if (code32()) { // [add esp, 4;] inc dword [esp]; iret
                 error ? put(at, {0x83, 0xc4, 4, 0xff, 0x04, 0x24, 0xcf})
                       : put(at, {0xff, 0x04, 0x24, 0xcf});
@@ -228,7 +227,7 @@ private:
         Terrain terrain;
         terrain.code32 = code32();
         if (code32()) {
-            terrain.places = {kData + 0x100, kData + 0x1000, kData + 0x2000,  kData + 0x3000,
+            terrain.places = {kData + 0x100, kData + 0x1000, kData + 0x2000,    kData + 0x3000,
                               kData + 0x800, kStack + 0x100, Rig::kDevice + 64, 0x80100};
         } else {
             terrain.places = {0x100, 0x1000, 0x2000, 0xffff, 0x40};

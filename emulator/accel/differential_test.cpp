@@ -47,11 +47,16 @@ std::string difference(Rig& a, Rig& b)
         text += fmt::format("RAM at {:x}: {:02x} and {:02x}\n", at - a.ram().begin(), *at, *other);
     }
     if (a.device_accesses() != b.device_accesses()) {
-        text += fmt::format("device accesses: {} and {}\n", a.device_accesses(),
-                            b.device_accesses());
+        text +=
+            fmt::format("device accesses: {} and {}\n", a.device_accesses(), b.device_accesses());
     }
     return text;
 }
+
+// Most instructions between two comparisons.
+const u64 kEach = from_environment("MENAGERIE_DIFFERENTIAL_EACH", 100);
+// To find an instruction: where a program's run ends.
+const u64 kStop = from_environment("MENAGERIE_DIFFERENTIAL_STOP", 600);
 
 class Comparison {
 public:
@@ -63,14 +68,15 @@ public:
         for (Rig* rig : rigs_) {
             rig->load(scene.fields, scene.ram);
         }
-        Dice pieces{seed + 1};
+        std::array<Dice, 3> pieces{Dice{seed + 1}, Dice{seed + 2}, Dice{seed + 3}};
         u64 at = interpreted_.cpu().instructions();
         const u64 end = at + 600;
         std::string before = interpreted_.cpu().registers_text();
-        while (at < end && !interpreted_.is_down()) {
-            at += 1 + dice.below(100);
-            for (Rig* rig : rigs_) {
-                rig->run_to(at, pieces);
+        while (at < std::min(end, end - 600 + kStop) && !interpreted_.is_down()) {
+            at += 1 + dice.below(static_cast<u32>(kEach));
+            at = std::min(at, end - 600 + kStop);
+            for (std::size_t n = 0; n < rigs_.size(); ++n) {
+                rigs_[n]->run_to(at, pieces[n]);
             }
             for (Rig* rig : {&compiled_, &automatic_}) {
                 const std::string found = difference(interpreted_, *rig);
@@ -149,8 +155,7 @@ TEST_CASE("tiers: random programs end in the same state with paging", "[accel][d
     compare_programs(Start::paged);
 }
 
-TEST_CASE("tiers: random programs end in the same state at user privilege",
-          "[accel][differential]")
+TEST_CASE("tiers: random programs end in the same state at user privilege", "[accel][differential]")
 {
     compare_programs(Start::user);
 }

@@ -121,9 +121,8 @@ private:
 
     u32 corner()
     {
-        constexpr std::array<u32, 10> kCorners{0,           1,           0x7f,        0x80,
-                                               0x7fff,      0x8000,      0x7fff'ffff, 0x8000'0000,
-                                               0xffff'ffff, 0xffff'fffe};
+        constexpr std::array<u32, 10> kCorners{
+            0, 1, 0x7f, 0x80, 0x7fff, 0x8000, 0x7fff'ffff, 0x8000'0000, 0xffff'ffff, 0xffff'fffe};
         return dice_.one_in(2) ? dice_.pick(kCorners) : dice_.next();
     }
 

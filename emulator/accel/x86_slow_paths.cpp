@@ -67,16 +67,6 @@ Outcome classify(X86Engine& engine, u32 linear, unsigned size, bool user, bool w
     return Outcome::done;
 }
 
-/// Writes to one page that classify() found to be RAM without code at those bytes.
-void store_to_ram(X86Engine& engine, u32 linear, unsigned size, bool user, u64 value)
-{
-    const u64 frame = engine.state().tlb_side[user ? 1 : 0].frame[ir::tlb_index(linear)];
-    const AddressSpace::Page& page = engine.world().memory->page(frame << 12);
-    if (page.writable) {
-        std::memcpy(page.block->data() + page.block_offset + linear % kPageSize, &value, size);
-    }
-}
-
 /// Translates every page of a read access, as load() will: the TLB must map them for classify().
 bool map_read(x86::State& state, u32 linear, unsigned size, bool user)
 {
@@ -130,18 +120,15 @@ Outcome translated_store(ExecState& state, u32 linear, unsigned size, bool user,
 {
     X86Engine& engine = X86Engine::of(state);
     x86::State& s = engine.state();
+    if (x86::store_beside_code(s, linear, size, user, value)) {
+        return Outcome::done;
+    }
     if (!x86::check_store(s, linear, size, user)) {
         return Outcome::fault;
     }
     const Outcome outcome = classify(engine, linear, size, user, true);
     if (outcome != Outcome::done) {
         return outcome;
-    }
-    if (linear % kPageSize + size <= kPageSize && (s.dr7 & 0xff) == 0) {
-        // The common case, data in a page that also holds code and no data breakpoints (DR7):
-        // nothing is left to check or tell.
-        store_to_ram(engine, linear, size, user, value);
-        return Outcome::done;
     }
     return outcome_of(x86::store(s, linear, size, user, value));
 }

@@ -96,7 +96,9 @@ private:
             return "size";
         }
         seen_insns_ += inst.op == Op::insn ? 1 : 0;
-        if ((op.effects & kSideExit) != 0 && seen_insns_ != block_.instruction_count) {
+        // A poll gives back the budget of what is left; the other exits do not.
+        if ((op.effects & kSideExit) != 0 && inst.op != Op::poll &&
+            seen_insns_ != block_.instruction_count) {
             return "a side exit before the last instruction";
         }
         std::string problem = check_inputs(inst, op.operands);

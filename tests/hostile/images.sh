@@ -96,13 +96,22 @@ qcow2_images() {
     # Magic, version, then random header fields; and a good start that is cut off.
     local seed
     for seed in 400 401 402 403 404 405 406 407; do
-        random_bytes "$seed" 65536 >"$work/q"
+        random_bytes "$seed" 400000 >"$work/q"
         put "$work/q" 0 'QFI\xfb\x00\x00\x00\x03'
         try "qcow2 with a random header $seed" -drive "file=$work/q,format=qcow2" -boot c
         # cluster_bits 16, size 1 MiB, no encryption, L1 of one entry somewhere
         put "$work/q" 8 '\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x10\0\0\0\0\0\x10\0\0\0\0\0\0\0\0\0\x01'
+        # L1 at 64 KiB, reference counts at 128 KiB, no snapshots or features, 16-bit counts
+        put "$work/q" 40 '\0\0\0\0\0\x01\0\0\0\0\0\0\0\x02\0\0\0\0\0\x01\0\0\0\0'
+        put "$work/q" 64 "$(printf '\\0%.0s' {1..32})"
+        put "$work/q" 96 '\0\0\0\x04\0\0\0\x68\0\0\0\0\0\0\0\0'
         try "qcow2 with random tables $seed" -drive "file=$work/q,format=qcow2" -boot c
-        head -c $((seed * 3 % 200)) "$work/q" >"$work/short"
+        put "$work/q" 65536 '\x80\0\0\0\0\x03\0\0' # L2 at 192 KiB
+        try "qcow2 with a random L2 table $seed" -drive "file=$work/q,format=qcow2" -boot c
+        put "$work/q" 196608 '\x80\0\0\0\0\x04\0\0' # its first cluster at 256 KiB
+        put "$work/q" 131072 '\0\0\0\0\0\x05\0\0'    # counts at 320 KiB
+        try "qcow2 with a random boot sector $seed" -drive "file=$work/q,format=qcow2" -boot c
+        head -c $((seed * 613 % 200000)) "$work/q" >"$work/short"
         try "qcow2 cut off $seed" -drive "file=$work/short,format=qcow2" -boot c
     done
 }

@@ -101,8 +101,7 @@ class Interpreter {
 public:
     Interpreter(const ir::Block& block, bool user, ir::ExecState& state, const Runtime& runtime)
         : block_{block}, user_{user}, state_{state}, runtime_{runtime}
-    {
-    }
+    {}
 
     BlockEnd run()
     {
@@ -206,10 +205,9 @@ void Interpreter::multiply(const Inst& inst)
 {
     const u64 a = state_.slot[inst.a];
     const u64 b = value(inst.b, inst.imm);
-    const u64 product =
-        inst.op == Op::mulu
-            ? u64{static_cast<u32>(a)} * static_cast<u32>(b)
-            : static_cast<u64>(i64{static_cast<i32>(a)} * static_cast<i32>(b));
+    const u64 product = inst.op == Op::mulu
+                            ? u64{static_cast<u32>(a)} * static_cast<u32>(b)
+                            : static_cast<u64>(i64{static_cast<i32>(a)} * static_cast<i32>(b));
     state_.slot[inst.d] = static_cast<u32>(product);
     state_.slot[inst.c] = product >> 32;
 }
@@ -231,16 +229,14 @@ Interpreter::Step Interpreter::memory(const Inst& inst)
     const auto linear = static_cast<u32>(state_.slot[inst.a]);
     const ir::TlbEntry& entry = state_.tlb[user_ ? 1 : 0][ir::tlb_index(linear)];
     // A page address never has low bits, so the tag of no entry matches 1.
-    const u32 last_page =
-        runtime_.every_access_slow ? 1 : (linear + inst.size - 1) & ~u32{0xfff};
+    const u32 last_page = runtime_.every_access_slow ? 1 : (linear + inst.size - 1) & ~u32{0xfff};
     if (inst.op == Op::st) {
         const u64 from = value(inst.b, inst.imm);
         if (entry.write_tag == last_page) {
             std::memcpy(reinterpret_cast<void*>(linear + entry.addend), &from, inst.size);
             return Step::go_on;
         }
-        return after(
-            runtime_.store(state_, linear, inst.size, user_, from & mask_of(inst.size)));
+        return after(runtime_.store(state_, linear, inst.size, user_, from & mask_of(inst.size)));
     }
     u64 loaded = 0;
     const bool write_follows = (inst.aux & 2) != 0;
@@ -352,8 +348,8 @@ Interpreter::Step Interpreter::step(const Inst& inst)
         state_.slot[inst.d] = flags();
         return Step::go_on;
     case Op::getcf:
-        state_.slot[inst.d] = ir::compute_carry(static_cast<u8>(state_.flag_op),
-                                                state_.flag_result, state_.flag_source);
+        state_.slot[inst.d] = ir::compute_carry(static_cast<u8>(state_.flag_op), state_.flag_result,
+                                                state_.flag_source);
         return Step::go_on;
     case Op::setcc:
         state_.slot[inst.d] = condition(inst) ? 1 : 0;
@@ -371,11 +367,10 @@ Interpreter::Step Interpreter::step(const Inst& inst)
         const auto& ends = write ? state_.segment_write_end : state_.segment_read_end;
         const bool fine = u64{offset} + size <= ends[inst.aux];
         return fine || runtime_.check_segment(state_, inst.aux, offset, size, write) ? Step::go_on
-                                                                                    : Step::left;
+                                                                                     : Step::left;
     }
     case Op::segbase:
-        state_.slot[inst.d] =
-            static_cast<u32>(state_.slot[inst.a]) + state_.segment_base[inst.aux];
+        state_.slot[inst.d] = static_cast<u32>(state_.slot[inst.a]) + state_.segment_base[inst.aux];
         state_.slot[inst.d] &= 0xffff'ffff;
         return Step::go_on;
     case Op::ldstate: {

@@ -128,7 +128,8 @@ public:
             if (!again()) {
                 break;
             }
-            if (state.attention != 0 || state.leave_request != 0) {
+            // Traps and data breakpoints come after each iteration (SDM vol. 3, 17.3.1.2, 17.3.2).
+            if (state.attention != 0 || state.leave_request != 0 || !direct_) {
                 state.pc = left == 0 ? next_pc : state.pc;
                 return;
             }
