@@ -112,10 +112,21 @@ std::vector<const Block*> BlockCache::invalidate(const u8* host, u64 length)
     return dropped;
 }
 
-bool BlockCache::page_has_code(const u8* host) const
+u64 BlockCache::lines_of_page(const u8* page) const
 {
-    const auto page = pages_.find(page_of(host));
-    return page != pages_.end();
+    u64 lines = 0;
+    const auto found = pages_.find(page);
+    if (found == pages_.end()) {
+        return lines;
+    }
+    for (const Block* block : found->second) {
+        const auto start = static_cast<u64>(block->host - page_of(block->host));
+        const u64 in_first = std::min<u64>(block->byte_length, kPageSize - start);
+        lines |= page == page_of(block->host)
+                     ? RamBlock::line_mask(start, start + in_first - 1)
+                     : RamBlock::line_mask(0, block->byte_length - in_first - 1);
+    }
+    return lines;
 }
 
 void BlockCache::unlink(Block& block)

@@ -61,8 +61,8 @@ public:
     /// Drops the blocks that any of these bytes belong to, and tells which.
     std::vector<const Block*> invalidate(const u8* host, u64 length);
 
-    /// True if the page that holds `host` has blocks.
-    bool page_has_code(const u8* host) const;
+    /// Which lines of the page at `page` belong to blocks (RamBlock::code_lines()).
+    u64 lines_of_page(const u8* page) const;
 
     void clear();
 

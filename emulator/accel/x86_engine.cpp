@@ -542,9 +542,7 @@ void X86Engine::code_written(RamBlock& block, u64 offset, u64 length)
         }
     }
     for (u64 page = offset / kPageSize; page <= (offset + length - 1) / kPageSize; ++page) {
-        if (!cache_.page_has_code(block.data() + page * kPageSize)) {
-            block.code_lines()[page] = 0;
-        }
+        block.code_lines()[page] = cache_.lines_of_page(block.data() + page * kPageSize);
     }
 }
 

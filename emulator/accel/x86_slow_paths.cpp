@@ -3,6 +3,7 @@
 #include "emulator/accel/x86_engine.hpp"
 
 #include <algorithm>
+#include <cstring>
 
 namespace emu::accel {
 
@@ -119,6 +120,9 @@ Outcome translated_store(ExecState& state, u32 linear, unsigned size, bool user,
 {
     X86Engine& engine = X86Engine::of(state);
     x86::State& s = engine.state();
+    if (x86::store_beside_code(s, linear, size, user, value)) {
+        return Outcome::done;
+    }
     if (!x86::check_store(s, linear, size, user)) {
         return Outcome::fault;
     }

@@ -252,8 +252,8 @@ void PcBoard::build_isa()
         }
     }};
     a20_ = std::make_unique<A20Gate>(memory_);
-    port92_ = std::make_unique<SystemControlA>(
-        SystemControlA::Wiring{.a20 = a20_->input(1), .reset = cpu_reset});
+    port92_ = std::make_unique<SystemControlA>(SystemControlA::Wiring{
+        .a20 = a20_->input(), .reset = cpu_reset, .a20_now = [this] { return a20_->open(); }});
     timer_irq_ = std::make_unique<DelayedRise>(clock_, kTimerDelayNs, irq("timer"));
     timer_ = std::make_unique<I8254>(I8254::Wiring{.clock = clock_, .irq0 = timer_irq_->input()});
     port61_ = std::make_unique<SystemControlB>(
@@ -266,7 +266,7 @@ void PcBoard::build_isa()
     keyboard_controller_ = std::make_unique<I8042>(I8042::Wiring{.clock = clock_,
                                                                  .irq1 = irq("keyboard"),
                                                                  .irq12 = irq("mouse"),
-                                                                 .a20 = a20_->input(0),
+                                                                 .a20 = a20_->input(),
                                                                  .reset = cpu_reset,
                                                                  .keyboard = &keyboard_,
                                                                  .mouse = &mouse_});

@@ -120,14 +120,15 @@ struct Machine {
     I8042 kbc{{.clock = clock,
                .irq1 = irq(1),
                .irq12 = irq(12),
-               .a20 = a20.input(0),
+               .a20 = a20.input(),
                .reset = {},
                .keyboard = &keyboard,
                .mouse = &mouse}};
     Uart16550 com1{"com1", {.clock = clock, .irq = irq(4), .line = nullptr}};
     ParallelPort lpt1{{.clock = clock, .irq = irq(7), .printer = nullptr}};
     FloppyController fdc{{.clock = clock, .irq6 = irq(6), .dma = dma.channel(2)}, {true, false}};
-    SystemControlA port92{{.a20 = a20.input(1), .reset = {}}};
+    SystemControlA port92{
+        {.a20 = a20.input(), .reset = {}, .a20_now = [this] { return a20.open(); }}};
     SystemControlB port61{{.clock = clock,
                            .gate2 = Wire{[this](bool level) { pit.set_gate2(level); }},
                            .output2 = [this] { return pit.output2(); }}};

@@ -268,8 +268,28 @@ void Window::show(const ScreenShot& shot)
 
 void Window::fit_window()
 {
-    if (!full_screen_ && !resized_by_user_) {
-        SDL_SetWindowSize(window_, static_cast<int>(width_), static_cast<int>(height_));
+    if (full_screen_ || resized_by_user_) {
+        return;
+    }
+    int w = static_cast<int>(width_);
+    int h = static_cast<int>(height_);
+    SDL_Rect usable{};
+    const int display = SDL_GetWindowDisplayIndex(window_);
+    if (display < 0 || SDL_GetDisplayUsableBounds(display, &usable) != 0) {
+        SDL_SetWindowSize(window_, w, h);
+        return;
+    }
+    // A mode larger than the first one must not reach over the edge of the display.
+    w = std::min(w, usable.w);
+    h = std::min(h, usable.h);
+    SDL_SetWindowSize(window_, w, h);
+    int x = 0;
+    int y = 0;
+    SDL_GetWindowPosition(window_, &x, &y);
+    const int fitting_x = std::clamp(x, usable.x, usable.x + usable.w - w);
+    const int fitting_y = std::clamp(y, usable.y, usable.y + usable.h - h);
+    if (fitting_x != x || fitting_y != y) {
+        SDL_SetWindowPosition(window_, fitting_x, fitting_y);
     }
 }
 

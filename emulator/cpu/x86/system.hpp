@@ -114,6 +114,9 @@ std::optional<u64> probe(const State& state, u32 linear);
 /// included; false and a recorded fault if not allowed. Fills the TLB.
 bool load(State& state, u32 linear, unsigned size, bool user, u64& value);
 bool store(State& state, u32 linear, unsigned size, bool user, u64 value);
+/// The common slow store: RAM whose page holds code, but not in the bytes written. False: nothing
+/// was done.
+bool store_beside_code(State& state, u32 linear, unsigned size, bool user, u64 value);
 /// Checks that a store would not fault (for instructions that write several times).
 bool check_store(State& state, u32 linear, unsigned size, bool user);
 /// Translates a load's pages into the TLB without reading.

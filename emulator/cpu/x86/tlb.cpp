@@ -266,6 +266,9 @@ bool store(State& state, u32 linear, unsigned size, bool user, u64 value)
         std::memcpy(host, &value, size);
         return true;
     }
+    if (store_beside_code(state, linear, size, user, value)) {
+        return true;
+    }
     Pieces pieces;
     if (!find_pieces(state, linear, size, Access::write, user, pieces)) {
         return false;
@@ -282,6 +285,25 @@ bool store(State& state, u32 linear, unsigned size, bool user, u64 value)
     if (breakpoints_enabled(state)) {
         note_data_access(state, linear, size, true);
     }
+    return true;
+}
+
+bool store_beside_code(State& state, u32 linear, unsigned size, bool user, u64 value)
+{
+    const unsigned index = ir::tlb_index(linear);
+    const ir::TlbEntry& entry = state.tlb[user ? 1 : 0][index];
+    const u32 last_page = (linear + size - 1) & kPageMask;
+    if (entry.write_tag != (last_page | kSlow) || entry.read_tag != last_page ||
+        breakpoints_enabled(state) || alignment_checked(state, user)) {
+        return false;
+    }
+    const u64 frame = state.tlb_side[user ? 1 : 0].frame[index];
+    const AddressSpace::Page& page = world(state).memory->page(frame << 12);
+    const u64 offset = page.block_offset + (linear & 0xfff);
+    if (page.block == nullptr || !page.writable || page.block->may_hold_code(offset, size)) {
+        return false;
+    }
+    std::memcpy(page.block->data() + offset, &value, size);
     return true;
 }
 

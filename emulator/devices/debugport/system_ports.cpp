@@ -12,31 +12,21 @@ constexpr u64 kRefreshPeriodNs = 15'085; // 18 timer pulses: one refresh cycle, 
 
 void A20Gate::reset()
 {
-    // The keyboard controller's output port powers up high, so that the reset vector is reachable.
-    levels_ = {true, false};
-    apply();
+    set(true); // the reset vector must be reachable
 }
 
 void A20Gate::visit_state(StateVisitor& visitor)
 {
     visitor.section("a20");
-    visitor.field("levels", levels_);
+    visitor.field("open", open_);
     if (visitor.restoring()) {
-        apply();
+        set(open_);
     }
 }
 
-void A20Gate::set(unsigned source, bool level)
+void A20Gate::set(bool open)
 {
-    if (source < levels_.size() && levels_[source] != level) {
-        levels_[source] = level;
-        apply();
-    }
-}
-
-void A20Gate::apply()
-{
-    const bool open = levels_[0] || levels_[1];
+    open_ = open;
     if (memory_.a20() != open) {
         memory_.set_a20(open);
     }
@@ -44,8 +34,15 @@ void A20Gate::apply()
 
 void SystemControlA::reset()
 {
-    value_ = 0;
-    wiring_.a20.set(false);
+    value_ = 0; // A20 is its gate's to reset
+}
+
+u8 SystemControlA::read_byte(u16)
+{
+    if (!wiring_.a20_now) {
+        return value_;
+    }
+    return static_cast<u8>((value_ & ~kFastA20) | (wiring_.a20_now() ? kFastA20 : 0));
 }
 
 void SystemControlA::write_byte(u16, u8 value)

@@ -5,7 +5,7 @@
 #include "emulator/machine/clock.hpp"
 #include "emulator/memory/address_space.hpp"
 
-#include <array>
+#include <functional>
 #include <vector>
 
 namespace emu::devices {
@@ -51,7 +51,12 @@ private:
     u8 latch_ = 0;
 };
 
-/// Several outputs that each can open address line 20 (keyboard controller, port 92h).
+/// The latch of address line 20, which the keyboard controller's output port and port 92h both
+/// write.
+///
+/// Chipsets that emulate the keyboard controller's gate take both into one latch, so the later
+/// write wins. Guests count on it: SeaBIOS opens A20 through port 92h and leaves it so, and
+/// FreeDOS's HIMEM then closes it through the keyboard controller.
 class A20Gate final : public Device {
 public:
     explicit A20Gate(AddressSpace& memory) : memory_{memory} {}
@@ -60,19 +65,18 @@ public:
     void reset() override;
     void visit_state(StateVisitor& visitor) override;
 
-    /// `source` 0 (keyboard controller, high after reset) or 1 (port 92h); A20 is open while either
-    /// is high.
-    Wire input(unsigned source)
+    /// Each write of a source sets the latch, also when that source's own level stays the same.
+    Wire input()
     {
-        return Wire{[this, source](bool level) { set(source, level); }};
+        return Wire{[this](bool level) { set(level); }};
     }
+    bool open() const { return open_; }
 
 private:
-    void set(unsigned source, bool level);
-    void apply();
+    void set(bool open);
 
     AddressSpace& memory_;
-    std::array<bool, 2> levels_{true, false};
+    bool open_ = true;
 };
 
 /// Port 92h, system control port A: fast A20 and fast reset.
@@ -81,7 +85,8 @@ class SystemControlA final : public Device, public ByteIo {
 public:
     struct Wiring {
         Wire a20;
-        Wire reset; // pulsed: the CPU starts over at the reset vector
+        Wire reset;                    // pulsed: the CPU starts over at the reset vector
+        std::function<bool()> a20_now; // what bit 1 reads as; none: what was written
     };
     explicit SystemControlA(Wiring wiring) : wiring_{std::move(wiring)} {}
 
@@ -90,7 +95,7 @@ public:
     void visit_state(StateVisitor& visitor) override { visitor.field("port92", value_); }
 
 protected:
-    u8 read_byte(u16) override { return value_; }
+    u8 read_byte(u16) override;
     void write_byte(u16 port, u8 value) override;
 
 private:

@@ -35,22 +35,38 @@ TEST_CASE("checkpoint: port 80h keeps the last value", "[debugport]")
     CHECK(port.last() == 0x42);
 }
 
-TEST_CASE("a20: open while either source holds it", "[debugport]")
+TEST_CASE("a20: the later write of either source wins", "[debugport]")
 {
     AddressSpace memory;
     A20Gate gate{memory};
     gate.reset();
     CHECK(memory.a20());
-    const Wire keyboard = gate.input(0);
-    const Wire fast = gate.input(1);
-    keyboard.set(false);
-    CHECK_FALSE(memory.a20());
-    keyboard.set(true);
+    const Wire keyboard = gate.input();
+    const Wire fast = gate.input();
     fast.set(true);
     keyboard.set(false);
+    CHECK_FALSE(memory.a20());
+    fast.set(true);
     CHECK(memory.a20());
     fast.set(false);
     CHECK_FALSE(memory.a20());
+    CHECK_FALSE(gate.open());
+}
+
+TEST_CASE("port 92h: bit 1 reads as A20 is, whoever set it", "[debugport]")
+{
+    AddressSpace memory;
+    A20Gate gate{memory};
+    SystemControlA port{
+        {.a20 = gate.input(), .reset = {}, .a20_now = [&gate] { return gate.open(); }}};
+    gate.reset();
+    port.reset();
+    CHECK(memory.a20());
+    CHECK(port.io_read(0x92, 1) == 0x02);
+    gate.input().set(false);
+    CHECK(port.io_read(0x92, 1) == 0x00);
+    port.io_write(0x92, 1, 0x02);
+    CHECK(memory.a20());
 }
 
 TEST_CASE("port 92h: A20 follows bit 1, a rising bit 0 resets", "[debugport]")
@@ -58,7 +74,8 @@ TEST_CASE("port 92h: A20 follows bit 1, a rising bit 0 resets", "[debugport]")
     bool a20 = false;
     int resets = 0;
     SystemControlA port{{.a20 = Wire{[&](bool level) { a20 = level; }},
-                         .reset = Wire{[&](bool level) { resets += level ? 1 : 0; }}}};
+                         .reset = Wire{[&](bool level) { resets += level ? 1 : 0; }},
+                         .a20_now = {}}};
     port.io_write(0x92, 1, 0x02);
     CHECK(a20);
     CHECK(resets == 0);
