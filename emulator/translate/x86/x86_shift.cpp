@@ -51,8 +51,8 @@ Flow rotate_through_carry(Emitter& e, Shift shift, unsigned size, const Rm& oper
     return Flow::next;
 }
 
-/// RCL and RCR of 32 bits by a constant: 33 bits rotate. Only carry and overflow change; overflow is
-/// defined for a count of 1, and computed alike for all.
+/// RCL and RCR of 32 bits by a constant: 33 bits rotate. Only carry and overflow change; overflow
+/// is defined for a count of 1, and computed alike for all.
 Flow rotate_carry_by_constant(Emitter& e, bool left, const Rm& operand, u32 count)
 {
     const Slot value = operand.address == kNone ? e.copy(4, operand.value) : operand.value;
@@ -129,9 +129,8 @@ Flow shift_constant(Emitter& e, u32 count)
         return Flow::next;
     }
     if (shift == kRcl || shift == kRcr) {
-        return size == 4
-                   ? rotate_carry_by_constant(e, shift == kRcl, operand, count)
-                   : rotate_through_carry(e, shift, size, operand, e.constant(count));
+        return size == 4 ? rotate_carry_by_constant(e, shift == kRcl, operand, count)
+                         : rotate_through_carry(e, shift, size, operand, e.constant(count));
     }
     if (is_rotate(shift)) {
         return shift_by_slot(e, shift, size, operand, e.constant(count));
