@@ -334,6 +334,9 @@ HostCond Compiler::emit_condition(Cond cond)
 void Compiler::guess_host_flags(Cond cond)
 {
     const u8 guess = guessed_flag_op_;
+    // What rebuilding the flags needs is freed now: behind the jump it would be spilled on one of
+    // the two ways only.
+    unlock(scratch());
     clobber_host_flags();
     code_->alu_imm(Alu::cmp, 4, state(offsetof(ExecState, flag_op)), guess);
     Cold cold{.kind = Cold::Kind::flags,
