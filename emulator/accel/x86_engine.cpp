@@ -276,19 +276,15 @@ Block* X86Engine::find_or_translate(bool single)
         return block;
     }
     constexpr unsigned kBlockLimit = 64;
-    std::unique_ptr<Block> made = translate(single ? 1 : kBlockLimit, place);
+    // A device is read for each instruction, however the run is cut: reading may change it.
+    const bool alone = single || place.host == nullptr;
+    std::unique_ptr<Block> made = translate(alone ? 1 : kBlockLimit, place);
     if (made == nullptr) {
         return nullptr;
     }
     made->single = single;
-    if (made->host == nullptr) {
-        if (single) {
-            run_alone(made->ir, false);
-        } else if (made->instructions <= static_cast<u64>(state_.budget)) {
-            run_interpreted(made->ir);
-        } else {
-            run_partial();
-        }
+    if (made->host == nullptr) { // one instruction
+        run_alone(made->ir, false);
         return nullptr;
     }
     return cache_.insert(std::move(made));
