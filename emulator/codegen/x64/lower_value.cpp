@@ -36,11 +36,6 @@ const AluRow* alu_row(Op op)
     return nullptr;
 }
 
-constexpr bool is_shift(Op op)
-{
-    return op == Op::shl || op == Op::shr || op == Op::sar || op == Op::rol || op == Op::ror;
-}
-
 constexpr Shift host_shift(Op op)
 {
     switch (op) {
