@@ -30,8 +30,8 @@ public:
 
     /// Calls `visit(offset, length)` for every range that may differ from the backing image or from
     /// zero (what an overlay itself holds), in ascending order. For state hashes and `map`.
-    virtual base::Status visit_written(
-        const std::function<base::Status(base::u64 offset, base::u64 length)>& visit) = 0;
+    virtual base::Status
+    visit_written(const std::function<base::Status(base::u64 offset, base::u64 length)>& visit) = 0;
 };
 
 } // namespace img

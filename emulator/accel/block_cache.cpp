@@ -11,6 +11,13 @@ bool ranges_meet(const u8* a, u64 a_length, const u8* b, u64 b_length)
     return a < b + b_length && b < a + a_length;
 }
 
+/// The bits of `from` and on, up to `end` (exclusive), that lie in the 64-bit word of `from`.
+u64 word_mask(u64 from, u64 end)
+{
+    const u64 last = std::min(end - 1, from | 63);
+    return (~u64{0} << from % 64) & (~u64{0} >> (63 - last % 64));
+}
+
 } // namespace
 
 BlockCache::BlockCache() : buckets_(kBuckets, nullptr) {}
@@ -46,9 +53,9 @@ Block* BlockCache::insert(std::unique_ptr<Block> block)
     Block*& head = buckets_[bucket(added->host, added->pc, added->context)];
     added->next_in_bucket = head;
     head = added;
-    pages_[page_of(added->host)].push_back(added);
+    add_to_page(page_of(added->host), *added);
     if (added->two_pages()) {
-        pages_[added->second_page].push_back(added);
+        add_to_page(added->second_page, *added);
     }
     return added;
 }
@@ -69,21 +76,55 @@ bool BlockCache::covers(const Block& block, const u8* host, u64 length)
             ranges_meet(block.second_page, block.byte_length - in_first, host, length));
 }
 
+void BlockCache::add_to_page(const u8* page, Block& block)
+{
+    PageBlocks& here = pages_[page];
+    here.blocks.push_back(&block);
+    mark_bytes(page, block, here);
+}
+
 void BlockCache::drop_from_page(const u8* page, Block& block)
 {
     const auto entry = pages_.find(page);
-    std::erase(entry->second, &block);
-    if (entry->second.empty()) {
+    PageBlocks& here = entry->second;
+    std::erase(here.blocks, &block);
+    if (here.blocks.empty()) {
         pages_.erase(entry);
+        return;
     }
+    here.bytes = {}; // bytes may belong to several blocks
+    for (const Block* other : here.blocks) {
+        mark_bytes(page, *other, here);
+    }
+}
+
+void BlockCache::mark_bytes(const u8* page, const Block& block, PageBlocks& in)
+{
+    const auto start = static_cast<u64>(block.host - page_of(block.host));
+    const u64 in_first = std::min<u64>(block.byte_length, kPageSize - start);
+    const bool first = page == page_of(block.host);
+    const u64 from = first ? start : 0;
+    const u64 count = first ? in_first : block.byte_length - in_first;
+    for (u64 at = from; at < from + count; at = (at / 64 + 1) * 64) {
+        in.bytes[at / 64] |= word_mask(at, from + count);
+    }
+}
+
+bool BlockCache::any_byte(const PageBlocks& in, u64 offset, u64 length)
+{
+    for (u64 at = offset; at < offset + length; at = (at / 64 + 1) * 64) {
+        if ((in.bytes[at / 64] & word_mask(at, offset + length)) != 0) {
+            return true;
+        }
+    }
+    return false;
 }
 
 bool BlockCache::overlaps(const u8* host, u64 length) const
 {
     const auto page = pages_.find(page_of(host));
-    return page != pages_.end() && std::ranges::any_of(page->second, [&](const Block* block) {
-               return covers(*block, host, length);
-           });
+    return page != pages_.end() &&
+           any_byte(page->second, static_cast<u64>(host - page_of(host)), length);
 }
 
 std::vector<const Block*> BlockCache::invalidate(const u8* host, u64 length)
@@ -95,9 +136,9 @@ std::vector<const Block*> BlockCache::invalidate(const u8* host, u64 length)
         const u64 here =
             std::min<u64>(static_cast<u64>(end - host), kPageSize - static_cast<u64>(host - page));
         const auto found = pages_.find(page);
-        if (found != pages_.end()) {
+        if (found != pages_.end() && any_byte(found->second, static_cast<u64>(host - page), here)) {
             std::vector<Block*> victims;
-            for (Block* block : found->second) {
+            for (Block* block : found->second.blocks) {
                 if (covers(*block, host, here)) {
                     victims.push_back(block);
                 }
@@ -119,7 +160,7 @@ u64 BlockCache::lines_of_page(const u8* page) const
     if (found == pages_.end()) {
         return lines;
     }
-    for (const Block* block : found->second) {
+    for (const Block* block : found->second.blocks) {
         const auto start = static_cast<u64>(block->host - page_of(block->host));
         const u64 in_first = std::min<u64>(block->byte_length, kPageSize - start);
         lines |= page == page_of(block->host)

@@ -78,6 +78,14 @@ private:
     static std::size_t bucket(const u8* host, u32 pc, u32 context);
     static const u8* page_of(const u8* host);
     static bool covers(const Block& block, const u8* host, u64 length);
+    /// The blocks that have bytes in a page, and which of its bytes those are.
+    struct PageBlocks {
+        std::vector<Block*> blocks;
+        std::array<u64, kPageSize / 64> bytes{};
+    };
+    static bool any_byte(const PageBlocks& in, u64 offset, u64 length);
+    static void mark_bytes(const u8* page, const Block& block, PageBlocks& in);
+    void add_to_page(const u8* page, Block& block);
     void drop_from_page(const u8* page, Block& block);
     void unlink(Block& block);
     void remove(Block& block);
@@ -85,7 +93,7 @@ private:
     std::vector<Block*> buckets_;
     std::vector<std::unique_ptr<Block>> blocks_;
     std::vector<Block*> by_code_; // ascending address: code is allocated front to back
-    std::unordered_map<const u8*, std::vector<Block*>> pages_;
+    std::unordered_map<const u8*, PageBlocks> pages_;
     std::size_t live_ = 0;
 };
 

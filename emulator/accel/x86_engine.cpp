@@ -528,9 +528,10 @@ void X86Engine::code_written(RamBlock& block, u64 offset, u64 length)
 {
     const auto dropped = cache_.invalidate(block.data() + offset, length);
     statistics_.blocks_invalidated += dropped.size();
-    if (!dropped.empty()) {
-        state_.attention = 1; // the running block may be among them: it ends at its next poll
+    if (dropped.empty()) {
+        return;
     }
+    state_.attention = 1; // the running block may be among them: it ends at its next poll
     for (const Block* gone : dropped) {
         ir::JumpEntry& entry = state_.jump[ir::jump_index(gone->pc)];
         if (entry.code == gone->code.entry) {

@@ -7,6 +7,8 @@
 #include "emulator/cpu/fpu/x87.hpp"
 #include "emulator/cpu/fpu/x87_image.hpp"
 
+#include <cstring>
+
 namespace emu::x86 {
 
 namespace {
@@ -46,17 +48,22 @@ struct Operand {
         return check(size, true) && write_at(0, size, value);
     }
 
+    /// Images are moved in aligned words where their address allows.
+    unsigned piece(std::size_t left) const { return left >= 4 && (linear(0) & 3) == 0 ? 4 : 1; }
+
     bool read_bytes(std::span<u8> bytes) const
     {
         if (!check(static_cast<unsigned>(bytes.size()), false)) {
             return false;
         }
-        for (std::size_t at = 0; at < bytes.size(); ++at) {
+        for (std::size_t at = 0; at < bytes.size();) {
+            const unsigned size = piece(bytes.size() - at);
             u64 value = 0;
-            if (!read_at(static_cast<u32>(at), 1, value)) {
+            if (!read_at(static_cast<u32>(at), size, value)) {
                 return false;
             }
-            bytes[at] = static_cast<u8>(value);
+            std::memcpy(bytes.data() + at, &value, size);
+            at += size;
         }
         return true;
     }
@@ -70,10 +77,14 @@ struct Operand {
             !check_store(state, linear(last), 1, state.cpl == 3)) {
             return false; // at most two pages: nothing is written before both are known good
         }
-        for (std::size_t at = 0; at < bytes.size(); ++at) {
-            if (!write_at(static_cast<u32>(at), 1, bytes[at])) {
+        for (std::size_t at = 0; at < bytes.size();) {
+            const unsigned size = piece(bytes.size() - at);
+            u64 value = 0;
+            std::memcpy(&value, bytes.data() + at, size);
+            if (!write_at(static_cast<u32>(at), size, value)) {
                 return false;
             }
+            at += size;
         }
         return true;
     }

@@ -60,8 +60,8 @@ struct World {
     u64 tsc_per_instruction = 1;
 
     // Provided by the dispatcher.
-    void* dispatcher = nullptr;                       // its own object, for its slow paths
-    std::function<u64()> time_stamp;                  // TSC at the current instruction
+    void* dispatcher = nullptr;      // its own object, for its slow paths
+    std::function<u64()> time_stamp; // TSC at the current instruction
     // After flushes: jumps into pages that are gone must not be taken; global ones may stay.
     std::function<void(bool global_too)> translations_changed;
     std::function<u32(u32 mode, u32 cs_base, u32 cs_limit)> intern_context;

@@ -26,8 +26,9 @@ struct FloppyGeometry {
 };
 
 /// The geometry of an image of `bytes`; up to 16 KiB after the last track are ignored (tools
-/// append signatures and padding). Other whole numbers of sectors are the beginning of a 1.44 or 2.88 MB
-/// disk, whose rest reads as zeros and cannot be written. Fails with `unsupported` for a size no floppy has.
+/// append signatures and padding). Other whole numbers of sectors are the beginning of a 1.44
+/// or 2.88 MB disk, whose rest reads as zeros and cannot be written. Fails with `unsupported` for a
+/// size no floppy has.
 base::Result<FloppyGeometry> floppy_geometry(u64 bytes);
 
 /// The drive a PC needs for a disk, as the CMOS names it: 1 360K, 2 1.2M, 3 720K, 4 1.44M, 5 2.88M.

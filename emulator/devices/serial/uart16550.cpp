@@ -189,8 +189,7 @@ void Uart16550::start_shifting()
     // Deviation: a character leaves within microseconds whatever the divisor says. Kernels poll
     // the transmitter when they print; at 9600 baud a boot log would be half a minute of polling.
     // Loopback keeps the true rate, which some drivers measure.
-    transmit_timer_.arm_in(loopback() ? character_ns()
-                                      : std::min(character_ns(), kTransmitNs));
+    transmit_timer_.arm_in(loopback() ? character_ns() : std::min(character_ns(), kTransmitNs));
     if (transmit_fifo_.empty()) {
         transmitter_empty_interrupt_ = true;
     }

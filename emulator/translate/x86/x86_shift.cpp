@@ -51,6 +51,40 @@ Flow rotate_through_carry(Emitter& e, Shift shift, unsigned size, const Rm& oper
     return Flow::next;
 }
 
+/// RCL and RCR of 32 bits by a constant: 33 bits rotate. Only carry and overflow change; overflow
+/// is defined for a count of 1, and computed alike for all.
+Flow rotate_carry_by_constant(Emitter& e, bool left, const Rm& operand, u32 count)
+{
+    const Slot value = operand.address == kNone ? e.copy(4, operand.value) : operand.value;
+    const Slot carry_in = e.carry();
+    const Slot kept = e.binary_imm(left ? Op::shl : Op::shr, 4, value, count);
+    const Slot carried = e.binary_imm(Op::shl, 4, carry_in, left ? count - 1 : 32 - count);
+    Slot result = e.binary(Op::or_, 4, kept, carried);
+    if (count > 1) {
+        const Slot around = e.binary_imm(left ? Op::shr : Op::shl, 4, value, 33 - count);
+        result = e.binary(Op::or_, 4, result, around);
+    }
+    e.write_back(4, operand, result);
+    const Slot last_out = e.binary_imm(Op::shr, 4, value, left ? 32 - count : count - 1);
+    const Slot carry_out = e.binary_imm(Op::and_, 4, last_out, 1);
+    // Left: the top bit against the carry; right: against the bit below it.
+    const Slot top = e.binary_imm(Op::shr, 4, result, 31);
+    Slot other = carry_out;
+    if (!left) {
+        const Slot second = e.binary_imm(Op::shr, 4, result, 30);
+        other = e.binary_imm(Op::and_, 4, second, 1);
+    }
+    const Slot differs = e.binary(Op::xor_, 4, top, other);
+    const Slot overflow = e.binary_imm(Op::shl, 4, differs, 11);
+    const Slot before = e.ir.temp();
+    e.ir.emit({.op = Op::getflags, .d = before});
+    const Slot others = e.binary_imm(Op::and_, 4, before, ~(ir::kCf | ir::kOf));
+    const Slot with_carry = e.binary(Op::or_, 4, others, carry_out);
+    const Slot flags = e.binary(Op::or_, 4, with_carry, overflow);
+    e.ir.flags(FlagKind::raw, 4, flags);
+    return Flow::next;
+}
+
 Flow shift_by_constant(Emitter& e, Shift shift, unsigned size, const Rm& operand, u32 count)
 {
     const ShiftKind& kind = kShifts[shift];
@@ -95,7 +129,8 @@ Flow shift_constant(Emitter& e, u32 count)
         return Flow::next;
     }
     if (shift == kRcl || shift == kRcr) {
-        return rotate_through_carry(e, shift, size, operand, e.constant(count));
+        return size == 4 ? rotate_carry_by_constant(e, shift == kRcl, operand, count)
+                         : rotate_through_carry(e, shift, size, operand, e.constant(count));
     }
     if (is_rotate(shift)) {
         return shift_by_slot(e, shift, size, operand, e.constant(count));
