@@ -42,8 +42,10 @@ base::Result<std::vector<u8>> read_firmware(const std::string& name,
                                             const std::vector<std::string>& folders)
 {
     std::vector<std::string> candidates;
+    candidates.reserve(folders.size() + 4);
     for (const std::string& folder : folders) {
-        candidates.push_back(folder + "/" + name);
+        candidates.push_back(folder);
+        candidates.back().append("/").append(name);
     }
     candidates.push_back(name);
     if (name.find('/') == std::string::npos) {

@@ -395,8 +395,27 @@ void Machine::set_host_tick(Nanoseconds period, std::function<void()> tick)
     next_tick_ = steady_clock::now();
 }
 
+/// Image metadata is written back at a flush, and some guests (DOS) never ask for one. What a
+/// killed process can lose of them is bounded by this: the host's clock decides, which no guest can
+/// see.
+void Machine::flush_disks_in_time()
+{
+    const TimePoint now = steady_clock::now();
+    if (now < next_flush_ || !parts_.disks) {
+        return;
+    }
+    next_flush_ = now + 1s;
+    for (const MachineParts::NamedDisk& disk : parts_.disks()) {
+        if (disk.disk != nullptr && !disk.disk->read_only()) {
+            // An error comes back at the guest's own flush, and at the end of the run.
+            static_cast<void>(disk.disk->flush());
+        }
+    }
+}
+
 void Machine::run_host_tick()
 {
+    flush_disks_in_time();
     if (!tick_) {
         return;
     }

@@ -139,6 +139,7 @@ private:
     void reset_board();
     void wait_while_paused();
     void run_host_tick();
+    void flush_disks_in_time();
     TimePoint clip_to_tick(TimePoint until) const;
     TimePoint wall_at(u64 guest_ns) const;
     u64 guest_at(TimePoint wall) const;
@@ -164,6 +165,7 @@ private:
     std::function<void()> tick_;
     Nanoseconds tick_period_{0};
     TimePoint next_tick_ = TimePoint::max();
+    TimePoint next_flush_{};
 
     TimePoint pace_wall_{};
     u64 pace_guest_ns_ = 0;

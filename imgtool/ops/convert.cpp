@@ -140,9 +140,9 @@ Status Converter::copy_range(ChainDisk& source, u64 offset, u64 length)
             end = next;
         }
         const auto run = bytes.subspan(done, end - done);
-        const Status written = zero       ? write_zeroes(at + done, run.size())
-                               : packing_ ? write_packed(run, at + done)
-                                          : write_buffer(run, at + done);
+        Status written = zero       ? write_zeroes(at + done, run.size())
+                         : packing_ ? write_packed(run, at + done)
+                                    : write_buffer(run, at + done);
         if (!written) {
             return written;
         }

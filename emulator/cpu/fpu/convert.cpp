@@ -265,7 +265,7 @@ F80 from_bcd(PackedBcd bcd)
 {
     const bool negative = (bcd.digits_16_17_and_sign & 0x8000) != 0;
     const u16 high = bcd.digits_16_17_and_sign;
-    u64 value = static_cast<u64>(((high >> 4) & 15) * 10 + (high & 15));
+    u64 value = u64{(high >> 4) & 15u} * 10 + (high & 15u);
     for (int digit = 15; digit >= 0; --digit) {
         value = value * 10 + ((bcd.digits_0_to_15 >> (4 * digit)) & 15);
     }

@@ -24,7 +24,7 @@ std::string translate_one(std::initializer_list<u8> bytes, u32 mode)
     TestCode code{bytes};
     ir::Block block;
     translate(request(mode), code, block);
-    const std::string problem = ir::verify(block);
+    std::string problem = ir::verify(block);
     if (!problem.empty()) {
         return problem;
     }

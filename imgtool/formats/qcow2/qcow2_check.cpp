@@ -98,7 +98,7 @@ Result<CheckReport> Checker::run(const SnapshotTable& snapshots)
     }
     report_.image_end_offset =
         std::max(report_.image_end_offset, counter_.counts().end() << geometry_.cluster_bits);
-    return std::move(report_);
+    return report_;
 }
 
 Status Checker::count_refblocks()
