@@ -160,23 +160,26 @@ u64 BlockCache::lines_of_page(const u8* page) const
     if (found == pages_.end()) {
         return lines;
     }
-    for (const Block* block : found->second.blocks) {
-        const auto start = static_cast<u64>(block->host - page_of(block->host));
-        const u64 in_first = std::min<u64>(block->byte_length, kPageSize - start);
-        lines |= page == page_of(block->host)
-                     ? RamBlock::line_mask(start, start + in_first - 1)
-                     : RamBlock::line_mask(0, block->byte_length - in_first - 1);
+    static_assert(RamBlock::kLineSize == 64, "one word of the byte map is one line");
+    for (u64 line = 0; line < found->second.bytes.size(); ++line) {
+        lines |= u64{found->second.bytes[line] != 0} << line;
     }
     return lines;
+}
+
+/// The exit goes to the dispatcher again.
+void BlockCache::restore_stub(Block& block, unsigned exit)
+{
+    block.link_targets[exit] = nullptr;
+    const auto& site = block.code.exits[exit];
+    codegen::x64::Assembler::patch(site.jump, site.stub);
 }
 
 void BlockCache::unlink(Block& block)
 {
     for (const Block::Incoming& link : block.incoming) {
         if (link.from->link_targets[link.exit] == &block) {
-            link.from->link_targets[link.exit] = nullptr;
-            const auto& site = link.from->code.exits[link.exit];
-            codegen::x64::Assembler::patch(site.jump, site.stub);
+            restore_stub(*link.from, link.exit);
         }
     }
     block.incoming.clear();
@@ -184,9 +187,7 @@ void BlockCache::unlink(Block& block)
         if (block.link_targets[exit] != nullptr) {
             std::erase_if(block.link_targets[exit]->incoming,
                           [&](const Block::Incoming& link) { return link.from == &block; });
-            block.link_targets[exit] = nullptr;
-            const auto& site = block.code.exits[exit];
-            codegen::x64::Assembler::patch(site.jump, site.stub);
+            restore_stub(block, exit);
         }
     }
 }

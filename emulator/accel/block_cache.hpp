@@ -47,6 +47,9 @@ class BlockCache {
 public:
     BlockCache();
 
+    /// The host page that holds an address.
+    static const u8* page_of(const u8* host);
+
     Block* find(const u8* host, u32 pc, u32 context, bool single) const;
 
     /// Takes the block and marks its pages as code. True if a page was newly marked.
@@ -76,7 +79,6 @@ public:
 private:
     static constexpr std::size_t kBuckets = 1u << 16;
     static std::size_t bucket(const u8* host, u32 pc, u32 context);
-    static const u8* page_of(const u8* host);
     static bool covers(const Block& block, const u8* host, u64 length);
     /// The blocks that have bytes in a page, and which of its bytes those are.
     struct PageBlocks {
@@ -87,6 +89,7 @@ private:
     static void mark_bytes(const u8* page, const Block& block, PageBlocks& in);
     void add_to_page(const u8* page, Block& block);
     void drop_from_page(const u8* page, Block& block);
+    static void restore_stub(Block& block, unsigned exit);
     void unlink(Block& block);
     void remove(Block& block);
 

@@ -55,11 +55,6 @@ private:
     std::chrono::steady_clock::time_point start_;
 };
 
-const u8* page_start(const u8* host)
-{
-    return reinterpret_cast<const u8*>(reinterpret_cast<u64>(host) & ~(kPageSize - 1));
-}
-
 } // namespace
 
 /// Code bytes for the front end. Bytes outside RAM and ROM are read through their device into a
@@ -69,7 +64,8 @@ public:
     Fetcher(X86Engine& engine, u32 first_linear, const Place& place)
         : engine_{engine}, first_page_{first_linear & ~kPageOffset}
     {
-        first_ = place.host != nullptr ? page_start(place.host) : copy(first_page_, first_copy_);
+        first_ = place.host != nullptr ? BlockCache::page_of(place.host)
+                                       : copy(first_page_, first_copy_);
     }
 
     const u8* page(u32 linear) override
@@ -189,7 +185,7 @@ void X86Engine::mark_code(RamBlock& block, u64 offset, u64 length)
 {
     u64& lines = block.code_lines()[offset / kPageSize];
     if (lines == 0) {
-        x86::protect_code_page(state_, page_start(block.data() + offset));
+        x86::protect_code_page(state_, BlockCache::page_of(block.data() + offset));
     }
     lines |= RamBlock::line_mask(offset % kPageSize, offset % kPageSize + length - 1);
 }
@@ -229,7 +225,7 @@ std::unique_ptr<Block> X86Engine::translate(unsigned max_instructions, const Pla
     block->byte_length = translation.byte_length;
     if ((linear & kPageOffset) + translation.byte_length > kPageSize) {
         if (fetcher.second_in_memory() && place.host != nullptr) {
-            block->second_page = page_start(fetcher.second_place().host);
+            block->second_page = BlockCache::page_of(fetcher.second_place().host);
         } else {
             block->host = nullptr; // not kept
         }
@@ -237,7 +233,7 @@ std::unique_ptr<Block> X86Engine::translate(unsigned max_instructions, const Pla
     ++statistics_.blocks_translated;
     statistics_.instructions_translated += block->instructions;
     statistics_.guest_bytes_translated += block->byte_length;
-    if (block->host != nullptr && max_instructions != 0) {
+    if (block->host != nullptr) {
         const u64 in_first = std::min<u64>(block->byte_length, kPageSize - (linear & kPageOffset));
         mark_code(*place.block, place.offset, in_first);
         if (block->two_pages()) {
@@ -371,6 +367,25 @@ void X86Engine::after_leave()
     }
 }
 
+/// After find_or_translate() had no block: the instruction could not be fetched, unless it was code
+/// that is not kept, which has run.
+void X86Engine::deliver_fetch_fault()
+{
+    if (state_.fault_pending) {
+        state_.pending = 1;
+        state_.budget -= 1;
+        after_leave();
+    }
+}
+
+/// A block was left before an instruction that must run in a block of its own.
+void X86Engine::run_left_instruction()
+{
+    state_.budget += state_.pending;
+    state_.pending = 0;
+    run_single(false);
+}
+
 void X86Engine::run_interpreted(const ir::Block& block)
 {
     state_.budget -= block.instruction_count;
@@ -382,9 +397,7 @@ void X86Engine::run_interpreted(const ir::Block& block)
         after_leave();
         break;
     case codegen::BlockEnd::alone:
-        state_.budget += state_.pending;
-        state_.pending = 0;
-        run_single(false);
+        run_left_instruction();
         break;
     }
 }
@@ -414,10 +427,8 @@ void X86Engine::run_single(bool every_access_slow)
     Block* block = find_or_translate(true);
     if (block != nullptr) {
         run_alone(block->ir, every_access_slow);
-    } else if (state_.fault_pending) {
-        state_.pending = 1;
-        state_.budget -= 1;
-        after_leave();
+    } else {
+        deliver_fetch_fault();
     }
 }
 
@@ -433,11 +444,7 @@ void X86Engine::run_some()
     }
     Block* block = find_or_translate(false);
     if (block == nullptr) {
-        if (state_.fault_pending) {
-            state_.pending = 1;
-            state_.budget -= 1;
-            after_leave();
-        }
+        deliver_fetch_fault();
         return;
     }
     if (block->instructions > static_cast<u64>(state_.budget)) {
@@ -470,9 +477,7 @@ void X86Engine::run_compiled(const u8* code)
         after_leave();
         break;
     case Exit::interpret:
-        state_.budget += state_.pending;
-        state_.pending = 0;
-        run_single(false);
+        run_left_instruction();
         break;
     case Exit::budget:
         state_.pending = 0;
@@ -496,11 +501,7 @@ void X86Engine::follow_link(u64 cookie)
     const std::size_t flushes = statistics_.cache_flushes;
     Block* to = find_or_translate(false);
     if (to == nullptr) {
-        if (state_.fault_pending) {
-            state_.pending = 1;
-            state_.budget -= 1;
-            after_leave();
-        }
+        deliver_fetch_fault();
         return;
     }
     if (statistics_.cache_flushes == flushes && !from.dead && to->code.entry != nullptr &&

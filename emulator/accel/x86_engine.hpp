@@ -84,6 +84,8 @@ private:
     void run_compiled(const u8* code);
     void run_partial();
     void after_leave();
+    void deliver_fetch_fault();
+    void run_left_instruction();
     void follow_link(u64 cookie);
     void remember_jump(const Block& block);
     void clear_jumps(std::vector<base::u16>& listed);

@@ -67,22 +67,20 @@ Outcome classify(X86Engine& engine, u32 linear, unsigned size, bool user, bool w
     return Outcome::done;
 }
 
-/// Translates every page of a read access, as load() will: the TLB must map them for classify().
-bool map_read(x86::State& state, u32 linear, unsigned size, bool user)
+/// Maps the pages of a load, and tells whether the block may go on with it.
+Outcome prepare_load(X86Engine& engine, u32 linear, unsigned size, bool user, bool write_follows)
 {
-    return x86::check_load(state, linear, size, user);
+    x86::State& s = engine.state();
+    const bool mapped = write_follows ? x86::check_store(s, linear, size, user)
+                                      : x86::check_load(s, linear, size, user);
+    return mapped ? classify(engine, linear, size, user, write_follows) : Outcome::fault;
 }
 
 Outcome translated_load(ExecState& state, u32 linear, unsigned size, bool user, bool write_follows)
 {
     X86Engine& engine = X86Engine::of(state);
     x86::State& s = engine.state();
-    const bool mapped =
-        write_follows ? x86::check_store(s, linear, size, user) : map_read(s, linear, size, user);
-    if (!mapped) {
-        return Outcome::fault;
-    }
-    const Outcome outcome = classify(engine, linear, size, user, write_follows);
+    const Outcome outcome = prepare_load(engine, linear, size, user, write_follows);
     if (outcome != Outcome::done) {
         return outcome;
     }
@@ -107,12 +105,7 @@ Outcome guarded_load(ExecState& state, u32 linear, unsigned size, bool user, boo
 {
     X86Engine& engine = X86Engine::of(state);
     x86::State& s = engine.state();
-    const bool mapped =
-        write_follows ? x86::check_store(s, linear, size, user) : map_read(s, linear, size, user);
-    if (!mapped) {
-        return Outcome::fault;
-    }
-    const Outcome outcome = classify(engine, linear, size, user, write_follows);
+    const Outcome outcome = prepare_load(engine, linear, size, user, write_follows);
     return outcome == Outcome::done ? outcome_of(x86::load(s, linear, size, user, value)) : outcome;
 }
 
