@@ -30,7 +30,20 @@ struct GuestOffset {
 /// How a compressed extent is packed.
 enum class Codec : u8 {
     raw_deflate, // RFC 1951 without header or trailer
-    zstd         // RFC 8878 frames
+    zlib,        // RFC 1950
+    zstd,        // RFC 8878 frames
+    bzip2,       // of DMG
+    adc,         // Apple Data Compression, of DMG
+    lzfse        // of DMG
+};
+
+class SectorCipher;
+
+/// How the bytes of an extent are encrypted. They are ciphered in sectors of 512 bytes, each with
+/// its position; extents and placements with a cipher begin and end on sectors.
+struct Sealing {
+    const SectorCipher* cipher = nullptr; // null: not encrypted; lives as long as the image
+    u64 position = 0;                     // bytes, of the first sector, as the cipher counts
 };
 
 struct Extent {
@@ -51,10 +64,12 @@ struct Extent {
     };
 
     Kind kind;
-    u64 length;            // bytes, at least 1
-    FileOffset at{0};      // for Kind::data, and Kind::zero when `reserved`
-    bool reserved = false; // for Kind::zero
-    Packed packed{};       // for Kind::compressed
+    u64 length;               // bytes, at least 1
+    FileOffset at{0};         // for Kind::data, and Kind::zero when `reserved`
+    bool reserved = false;    // for Kind::zero
+    Packed packed{};          // for Kind::compressed
+    ByteSource* in = nullptr; // the file that `at` is in; null: Image::file()
+    Sealing sealing{};        // for Kind::data
 };
 
 /// How much work map() may do. `fast` may call a hole of the host's file data.
@@ -66,16 +81,19 @@ struct Placement {
     GuestOffset from;   // as asked
     FileOffset at;      // where the byte `from` goes
     u64 length;         // bytes from `from` on that lie there in one piece
-    bool fresh = false; // when false the rest is not used
+    bool fresh = false; // when false the block is not used
     GuestOffset block{0};
     u64 block_length = 0;
+    ByteSource* in = nullptr; // the file that `at` is in; null: Image::file()
+    Sealing sealing{};        // what is written at `at` is encrypted with this
 };
 
 /// A named value of a format's own information, in the order it is printed.
 struct Property {
-    std::string key;  // as in JSON: "compression-type"
+    std::string key;  // as in JSON: "compression-type"; empty for members of a list
     std::string text; // as printed; for JSON a string, number or boolean by `kind`
-    enum class Kind : u8 { string, number, boolean } kind = Kind::string;
+    enum class Kind : u8 { string, number, boolean, object, list } kind = Kind::string;
+    std::vector<Property> members = {}; // of an object or a list
 };
 
 /// An internal snapshot, as `info` shows it.
@@ -93,11 +111,12 @@ struct SnapshotInfo {
 /// What an image says of itself.
 struct ImageInfo {
     std::string format;
-    u64 size = 0;                             // bytes of the virtual disk
-    u64 cluster_size = 0;                     // bytes; 0 where the format has none
-    bool dirty = false;                       // not closed cleanly
-    bool has_dirty_flag = false;              // whether the format reports one at all
-    bool has_compressed = false;              // every cluster is compressed
+    u64 size = 0;                // bytes of the virtual disk
+    u64 cluster_size = 0;        // bytes; 0 where the format has none
+    bool dirty = false;          // not closed cleanly
+    bool has_dirty_flag = false; // whether the format reports one at all
+    bool has_compressed = false; // every cluster is compressed
+    bool encrypted = false;
     std::string backing_name = {};            // as the image has it; empty when none
     std::string backing_format = {};          // empty when not declared
     std::vector<Property> specific = {};      // "Format specific information"
@@ -117,6 +136,19 @@ struct CheckReport {
 
 /// Is told each problem as it is found, in one line.
 using ProblemSink = std::function<void(const std::string& problem)>;
+
+class BitmapStore;  // imgtool/bitmap.hpp
+struct OpenContext; // imgtool/format.hpp
+
+/// When a snapshot is taken.
+struct SnapshotTime {
+    u32 seconds = 0; // since 1970, UTC
+    u32 nanoseconds = 0;
+};
+
+/// For create and amend: option names and values. "Completed" ones (ops/create.hpp) are checked
+/// against the format's table, in its order, with its defaults, sizes as plain numbers.
+using CreateSettings = std::vector<std::pair<std::string, std::string>>;
 
 class Image {
 public:
@@ -157,6 +189,34 @@ public:
 
     virtual ImageInfo info() = 0;
 
+    /// Bytes of host storage in use, of all the image's files.
+    virtual u64 allocated() { return file().allocated(); }
+
+    /// Makes the disk `size` bytes long; what is new reads as zero, even where a backing file is
+    /// longer.
+    virtual Status resize(u64 size, Preallocate how);
+
+    /// Refers to another backing file (empty: none) without touching any data.
+    virtual Status set_backing(const std::string& name, const std::string& format);
+
+    /// Gives up all the image's own data, so that all bytes are the backing file's. Says false when
+    /// the format cannot; the caller then writes instead.
+    virtual Result<bool> make_empty() { return false; }
+
+    /// Changes settings of FormatDriver::amend_options (completed as for create, but only those
+    /// given). `force` allows what may lose access to the data.
+    virtual Status amend(const CreateSettings& settings, OpenContext& context, bool force);
+
+    // Internal snapshots, found by ID or else by name. Listed by info().
+    virtual Status create_snapshot(const std::string& name, const SnapshotTime& now);
+    virtual Status apply_snapshot(const std::string& id_or_name);
+    virtual Status delete_snapshot(const std::string& id_or_name);
+    /// From now on the image reads as that snapshot does, and cannot be written.
+    virtual Status view_snapshot(const std::string& id_or_name);
+
+    /// The persistent dirty bitmaps; null where the format has none.
+    virtual BitmapStore* bitmaps() { return nullptr; }
+
     /// Errors: `unsupported` where the format has nothing to check.
     virtual Result<CheckReport> check(Repair repair, const ProblemSink& problem)
     {
@@ -164,41 +224,6 @@ public:
         (void)problem;
         return base::fail(base::Errc::unsupported, "This image format does not support checks");
     }
-};
-
-/// How sure a format is that a file is its own. Raw always says `possible`.
-enum class Probe : u8 { no, possible, certain };
-
-/// For create: option names and values. "Completed" ones (ops/create.hpp) are checked against the
-/// format's table, in its order, with its defaults, sizes as plain numbers.
-using CreateSettings = std::vector<std::pair<std::string, std::string>>;
-
-struct CreateOption {
-    enum class Type : u8 { text, size, number, boolean };
-
-    std::string_view name; // "cluster_size"
-    Type type;
-    std::string_view help;
-    std::string_view preset = {}; // the default; empty: not set
-    bool of_file = false;         // the host file's rather than the format's
-};
-
-/// Why an image is opened: a check may look at images that nothing else may.
-enum class OpenFor : u8 { use, check };
-
-/// One supported format. Each format folder exports one of these and formats/all.cpp lists them.
-struct FormatDriver {
-    std::string_view name; // as in `-f qcow2`
-
-    Probe (*probe)(std::span<const u8> start);
-    Result<std::unique_ptr<Image>> (*open)(std::unique_ptr<ByteSource> file, OpenFor purpose);
-
-    /// Whether create() could do with these (completed) settings, before any file is touched.
-    Status (*check_settings)(const CreateSettings& settings);
-    /// Makes an empty image in an empty file from completed settings.
-    Status (*create)(ByteSource& file, const CreateSettings& settings);
-    std::span<const CreateOption> create_options; // in the order `create` prints them
-    bool has_backing;                             // images may have backing files
 };
 
 } // namespace img

@@ -4,6 +4,7 @@
 #include "base/result.hpp"
 #include "imgtool/chain/chain.hpp"
 #include "imgtool/disk.hpp"
+#include "imgtool/format.hpp"
 
 #include <functional>
 #include <memory>
@@ -34,6 +35,11 @@ struct OpenOptions {
     BackingPolicy backing = {};
     bool share = false;  // take no lock (`-U`)
     bool unsafe = false; // flush() does not wait for the disk (cache mode "unsafe")
+    bool no_io = false;  // metadata only: no key is needed for encrypted images
+    /// Passphrases of encrypted images; must outlive the disk's opening. Null: none.
+    const Secrets* secrets = nullptr;
+    /// Run-time options of the top image's format ("encrypt.key-secret").
+    CreateSettings format_options = {};
 };
 
 /// Opens an image with its backing files. A raw image that was probed and is writable refuses

@@ -1,5 +1,6 @@
 #include "imgtool/chain/chain.hpp"
 
+#include "imgtool/filter/cipher.hpp"
 #include "imgtool/formats/all.hpp"
 
 #include <fmt/format.h>
@@ -72,7 +73,7 @@ Status ChainDisk::read_extent(const Found& found, u64 offset, std::span<u8> into
 {
     switch (found.extent.kind) {
     case Extent::Kind::data:
-        return read_padded(layers_[found.depth].image->file(), found.extent.at, into);
+        return read_data(found, into);
     case Extent::Kind::compressed:
         return read_packed(found, offset, into);
     case Extent::Kind::zero:
@@ -83,6 +84,21 @@ Status ChainDisk::read_extent(const Found& found, u64 offset, std::span<u8> into
     return base::ok();
 }
 
+ByteSource& ChainDisk::file_of(const Found& found)
+{
+    return found.extent.in != nullptr ? *found.extent.in : layers_[found.depth].image->file();
+}
+
+Status ChainDisk::read_data(const Found& found, std::span<u8> into)
+{
+    const Sealing& sealing = found.extent.sealing;
+    if (auto done = read_padded(file_of(found), found.extent.at, into);
+        !done || sealing.cipher == nullptr) {
+        return done;
+    }
+    return sealing.cipher->decrypt(sealing.position, into);
+}
+
 Status ChainDisk::read_packed(const Found& found, u64 offset, std::span<u8> into)
 {
     const Extent::Packed& packed = found.extent.packed;
@@ -91,7 +107,7 @@ Status ChainDisk::read_packed(const Found& found, u64 offset, std::span<u8> into
         unpacked_of_ = nullptr;
         packed_.resize(packed.packed_length); // a format never says more than two blocks' worth
         unpacked_.resize(packed.block_length);
-        if (auto done = read_padded(image.file(), packed.at, packed_); !done) {
+        if (auto done = read_padded(file_of(found), packed.at, packed_); !done) {
             return done;
         }
         if (auto done = unpacker_.unpack(packed.codec, packed_, unpacked_); !done) {
@@ -125,7 +141,7 @@ Status ChainDisk::write(u64 offset, std::span<const u8> from)
         }
         const Placement& at = place.value();
         const auto piece = from.first(at.length);
-        auto done = at.fresh ? write_fresh(at, piece) : image.file().write(at.at, piece);
+        auto done = at.fresh ? write_fresh(at, piece) : file_of(at).write(at.at, piece);
         if (!done) {
             image.abandon(at);
             return done;
@@ -139,15 +155,19 @@ Status ChainDisk::write(u64 offset, std::span<const u8> from)
     return base::ok();
 }
 
+ByteSource& ChainDisk::file_of(const Placement& at)
+{
+    return at.in != nullptr ? *at.in : layers_.front().image->file();
+}
+
 /// Writes a new block: the guest's bytes, and around them what was there before.
 Status ChainDisk::write_fresh(const Placement& at, std::span<const u8> from)
 {
-    Image& image = *layers_.front().image;
     const u64 block_end = at.block.bytes + at.block_length;
     if (auto done = fill(at, at.block.bytes, at.from.bytes); !done) {
         return done;
     }
-    if (auto done = image.file().write(at.at, from); !done) {
+    if (auto done = file_of(at).write(at.at, from); !done) {
         return done;
     }
     return fill(at, at.from.bytes + at.length, block_end);
@@ -156,7 +176,7 @@ Status ChainDisk::write_fresh(const Placement& at, std::span<const u8> from)
 /// Copies the disk's present bytes [begin, end) to where they go in a fresh placement.
 Status ChainDisk::fill(const Placement& at, u64 begin, u64 end)
 {
-    ByteSource& file = layers_.front().image->file();
+    ByteSource& file = file_of(at);
     std::vector<u8> buffer;
     while (begin < end) {
         const FileOffset to{at.at.bytes + begin - at.from.bytes};
@@ -203,11 +223,12 @@ Status ChainDisk::check_disguise(u64 offset, std::span<const u8> from)
     }
     const std::size_t n = std::min<u64>(from.size(), there.size() - offset);
     std::copy_n(from.begin(), n, there.begin() + static_cast<std::ptrdiff_t>(offset));
-    if (probe_format(there).name != "raw") {
+    const FormatDriver& disguise = probe_format(there, top.path);
+    if (disguise.name != "raw") {
         return fail(Errc::invalid_argument,
                     fmt::format("this write would make the raw image '{}' look like {}; say that "
                                 "its format is raw to allow it",
-                                top.path, probe_format(there).name));
+                                top.path, disguise.name));
     }
     return base::ok();
 }

@@ -45,6 +45,9 @@ public:
 private:
     Status check_range(u64 offset, u64 length) const;
     Status read_extent(const Found& found, u64 offset, std::span<u8> into);
+    ByteSource& file_of(const Found& found);
+    ByteSource& file_of(const Placement& at);
+    Status read_data(const Found& found, std::span<u8> into);
     Status read_packed(const Found& found, u64 offset, std::span<u8> into);
     Status write_fresh(const Placement& placement, std::span<const u8> from);
     Status fill(const Placement& placement, u64 begin, u64 end);

@@ -34,7 +34,7 @@ Result<const FormatDriver*> choose_format(ByteSource& file, const std::string& a
     if (auto read = read_padded(file, FileOffset{0}, start); !read) {
         return std::move(read).error();
     }
-    return &probe_format(start);
+    return &probe_format(start, file.name());
 }
 
 /// What tells one host file from another, whatever it is called.
@@ -88,6 +88,34 @@ std::function<bool(const std::string& path)> only_inside(std::vector<std::string
     };
 }
 
+namespace {
+
+/// Opens files that the image at `path` names, where the caller's policy lets it.
+OpenSibling sibling_opener(const OpenOptions& options)
+{
+    return [options](const std::string& name) -> Result<std::unique_ptr<ByteSource>> {
+        auto path = resolve_backing(options.path, name);
+        if (!path) {
+            return std::move(path).error();
+        }
+        if (options.backing.allow && !options.backing.allow(path.value())) {
+            return fail(Errc::invalid_argument,
+                        fmt::format("file '{}' is not among the files allowed", path.value()));
+        }
+        auto file = FileSource::open(path.value(),
+                                     options.read_only ? FileSource::Access::read_only
+                                                       : FileSource::Access::read_write,
+                                     options.share ? Locking::off : Locking::on);
+        if (!file) {
+            return std::move(file).error();
+        }
+        file.value()->set_unsafe(options.unsafe);
+        return std::unique_ptr<ByteSource>{std::move(file).value()};
+    };
+}
+
+} // namespace
+
 Result<Layer> open_layer(const OpenOptions& options, OpenFor purpose)
 {
     auto file = FileSource::open(options.path,
@@ -102,7 +130,12 @@ Result<Layer> open_layer(const OpenOptions& options, OpenFor purpose)
     if (!format) {
         return std::move(format).error();
     }
-    auto image = format.value()->open(std::move(file).value(), purpose);
+    OpenContext context{.purpose = purpose,
+                        .open_sibling = sibling_opener(options),
+                        .secrets = options.secrets,
+                        .options = options.format_options,
+                        .no_io = options.no_io};
+    auto image = format.value()->open(std::move(file).value(), context);
     if (!image) {
         return std::move(image).error();
     }

@@ -1,5 +1,5 @@
 // imgtool check
-#include "imgtool/cli/command.hpp"
+#include "imgtool/cli/common.hpp"
 #include "imgtool/cli/text.hpp"
 #include "imgtool/formats/all.hpp"
 #include "imgtool/open.hpp"
@@ -16,10 +16,8 @@ namespace {
 struct Request {
     std::string path;
     std::string format;
-    Output output = Output::human;
     Repair repair = Repair::none;
-    bool quiet = false;
-    bool share = false;
+    Common common;
 };
 
 bool parse_repair(const char* value, Repair& repair)
@@ -35,54 +33,34 @@ bool parse_repair(const char* value, Repair& repair)
     return true;
 }
 
-bool parse(int argc, char** argv, Request& request)
+bool take(int c, const char* value, Request& request)
 {
-    constexpr std::array<option, 8> kLong{{{"help", no_argument, nullptr, 'h'},
-                                           {"format", required_argument, nullptr, 'f'},
-                                           {"repair", required_argument, nullptr, 'r'},
-                                           {"output", required_argument, nullptr, kOptOutput},
-                                           {"object", required_argument, nullptr, kOptObject},
-                                           {"image-opts", no_argument, nullptr, kOptImageOpts},
-                                           {"force-share", no_argument, nullptr, 'U'},
-                                           {}}};
-    OptionReader reader{argc, argv, "hf:r:T:qU", kLong.data()};
-    for (int c = reader.next(); c != OptionReader::kEnd; c = reader.next()) {
-        bool good = true;
-        switch (c) {
-        case 'h':
-            print_help();
-            std::exit(kSuccess);
-        case 'f':
-            request.format = reader.value();
-            break;
-        case 'r':
-            good = parse_repair(reader.value(), request.repair);
-            break;
-        case 'T':
-            if (!is_cache_mode(reader.value())) {
-                report(fmt::format("Invalid source cache option: {}", reader.value()));
-                return false;
-            }
-            break;
-        case 'q':
-            request.quiet = true;
-            break;
-        case 'U':
-            request.share = true;
-            break;
-        case kOptOutput:
-            good = parse_output(reader.value(), request.output);
-            break;
-        case kOptObject:
-            refuse("--object");
-            return false;
-        case kOptImageOpts:
-            refuse("--image-opts");
-            return false;
-        default:
+    switch (c) {
+    case 'f':
+        request.format = value;
+        return true;
+    case 'r':
+        return parse_repair(value, request.repair);
+    case 'T':
+        if (!is_cache_mode(value)) {
+            report(fmt::format("Invalid source cache option: {}", value));
             return false;
         }
-        if (!good) {
+        return true;
+    default:
+        return false;
+    }
+}
+
+bool parse(int argc, char** argv, Request& request)
+{
+    static constexpr auto kLong =
+        with_common(std::array<option, 2>{{{"format", required_argument, nullptr, 'f'},
+                                           {"repair", required_argument, nullptr, 'r'}}});
+    OptionReader reader{argc, argv, "hf:r:T:qU", kLong.data()};
+    for (int c = reader.next(); c != OptionReader::kEnd; c = reader.next()) {
+        const Taken taken = take_common(c, reader.value(), request.common);
+        if (taken == Taken::bad || (taken == Taken::no && !take(c, reader.value(), request))) {
             return false;
         }
     }
@@ -172,11 +150,12 @@ void print_json(const CheckReport& r, const std::string& path, const std::string
 /// Opens the image anew for each pass: a repair changes the tables under it.
 Result<CheckReport> check_once(const Request& request, Repair repair, std::string& format)
 {
-    auto layer = open_layer({.path = request.path,
-                             .format = request.format,
-                             .read_only = repair == Repair::none,
-                             .share = request.share},
-                            OpenFor::check);
+    auto options = open_options(request.common, request.path, request.format);
+    if (!options) {
+        return std::move(options).error();
+    }
+    options.value().read_only = repair == Repair::none;
+    auto layer = open_layer(options.value(), OpenFor::check);
     if (!layer) {
         return std::move(layer).error().in(fmt::format("Could not open '{}'", request.path));
     }
@@ -219,7 +198,7 @@ int run_check(int argc, char** argv)
     const u64 leaks_fixed = result.leaks_fixed;
     const u64 corruptions_fixed = result.corruptions_fixed;
     if (leaks_fixed != 0 || corruptions_fixed != 0) {
-        if (!request.quiet && request.output == Output::human) {
+        if (!request.common.quiet && request.common.output == Output::human) {
             std::printf("The following inconsistencies were found and repaired:\n\n"
                         "    %llu leaked clusters\n    %llu corruptions\n\n"
                         "Double checking the fixed image now...\n",
@@ -234,8 +213,8 @@ int run_check(int argc, char** argv)
         result.leaks_fixed = leaks_fixed;
         result.corruptions_fixed = corruptions_fixed;
     }
-    if (!request.quiet) {
-        if (request.output == Output::json) {
+    if (!request.common.quiet) {
+        if (request.common.output == Output::json) {
             print_json(result, request.path, format);
         } else {
             print_human(result);

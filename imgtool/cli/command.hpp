@@ -3,7 +3,7 @@
 
 #include "base/result.hpp"
 #include "base/types.hpp"
-#include "imgtool/image.hpp"
+#include "imgtool/format.hpp"
 
 #include <getopt.h>
 

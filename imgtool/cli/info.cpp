@@ -1,5 +1,5 @@
 // imgtool info
-#include "imgtool/cli/command.hpp"
+#include "imgtool/cli/common.hpp"
 #include "imgtool/cli/text.hpp"
 #include "imgtool/formats/all.hpp"
 #include "imgtool/open.hpp"
@@ -18,9 +18,8 @@ namespace {
 struct Request {
     std::string path;
     std::string format;
-    Output output = Output::human;
     bool chain = false;
-    bool share = false;
+    Common common;
 };
 
 /// One image with what is printed of it.
@@ -33,42 +32,20 @@ struct Described {
 
 bool parse(int argc, char** argv, Request& request)
 {
-    constexpr std::array<option, 8> kLong{
-        {{"help", no_argument, nullptr, 'h'},
-         {"format", required_argument, nullptr, 'f'},
-         {"output", required_argument, nullptr, kOptOutput},
-         {"backing-chain", no_argument, nullptr, kOptBackingChain},
-         {"object", required_argument, nullptr, kOptObject},
-         {"image-opts", no_argument, nullptr, kOptImageOpts},
-         {"force-share", no_argument, nullptr, 'U'},
-         {}}};
+    static constexpr auto kLong = with_common(
+        std::array<option, 2>{{{"format", required_argument, nullptr, 'f'},
+                               {"backing-chain", no_argument, nullptr, kOptBackingChain}}});
     OptionReader reader{argc, argv, "hf:U", kLong.data()};
     for (int c = reader.next(); c != OptionReader::kEnd; c = reader.next()) {
-        switch (c) {
-        case 'h':
-            print_help();
-            std::exit(kSuccess);
-        case 'f':
+        const Taken taken = take_common(c, reader.value(), request.common);
+        if (taken == Taken::bad) {
+            return false;
+        }
+        if (c == 'f') {
             request.format = reader.value();
-            break;
-        case 'U':
-            request.share = true;
-            break;
-        case kOptOutput:
-            if (!parse_output(reader.value(), request.output)) {
-                return false;
-            }
-            break;
-        case kOptBackingChain:
+        } else if (c == kOptBackingChain) {
             request.chain = true;
-            break;
-        case kOptObject:
-            refuse("--object");
-            return false;
-        case kOptImageOpts:
-            refuse("--image-opts");
-            return false;
-        default:
+        } else if (taken == Taken::no) {
             return false;
         }
     }
@@ -84,7 +61,13 @@ Result<std::vector<Described>> describe(const Request& request, std::string& fai
 {
     std::vector<Described> chain;
     std::vector<struct stat> seen;
-    OpenOptions next{.path = request.path, .format = request.format, .share = request.share};
+    failed_path = request.path;
+    auto first = open_options(request.common, request.path, request.format);
+    if (!first) {
+        return std::move(first).error();
+    }
+    OpenOptions next = std::move(first).value();
+    next.no_io = true;
     while (true) {
         failed_path = next.path;
         auto layer = open_layer(next, OpenFor::use);
@@ -105,7 +88,7 @@ Result<std::vector<Described>> describe(const Request& request, std::string& fai
         Image& image = *layer.value().image;
         Described described{.path = next.path,
                             .info = image.info(),
-                            .allocated = image.file().allocated(),
+                            .allocated = image.allocated(),
                             .backing_path = {}};
         const std::string backing = described.info.backing_name;
         const std::string backing_format = described.info.backing_format;
@@ -152,6 +135,18 @@ void print_snapshots(const std::vector<SnapshotInfo>& snapshots)
     }
 }
 
+void print_properties(const std::vector<Property>& properties, int level)
+{
+    int index = 0;
+    for (const Property& p : properties) {
+        const bool nested = p.kind == Property::Kind::object || p.kind == Property::Kind::list;
+        const std::string key = p.key.empty() ? fmt::format("[{}]", index++) : human_key(p.key);
+        std::printf("%*s%s:%s%s\n", level * 4, "", key.c_str(), nested ? "" : " ",
+                    nested ? "" : p.text.c_str());
+        print_properties(p.members, level + 1);
+    }
+}
+
 void print_human(const Described& d)
 {
     const ImageInfo& info = d.info;
@@ -181,9 +176,7 @@ void print_human(const Described& d)
     }
     if (!info.specific.empty()) {
         std::printf("Format specific information:\n");
-        for (const Property& p : info.specific) {
-            std::printf("    %s: %s\n", human_key(p.key).c_str(), p.text.c_str());
-        }
+        print_properties(info.specific, 1);
     }
 }
 
@@ -216,6 +209,36 @@ void write_snapshots(JsonWriter& json, const std::vector<SnapshotInfo>& snapshot
     json.end_array();
 }
 
+void write_property(JsonWriter& json, const Property& p)
+{
+    if (!p.key.empty()) {
+        json.key(p.key);
+    }
+    switch (p.kind) {
+    case Property::Kind::string:
+        json.value(p.text);
+        return;
+    case Property::Kind::number:
+    case Property::Kind::boolean:
+        json.raw(p.text);
+        return;
+    case Property::Kind::object:
+        json.begin_object();
+        break;
+    case Property::Kind::list:
+        json.begin_array();
+        break;
+    }
+    for (const Property& member : p.members) {
+        write_property(json, member);
+    }
+    if (p.kind == Property::Kind::object) {
+        json.end_object();
+    } else {
+        json.end_array();
+    }
+}
+
 void write_specific(JsonWriter& json, const ImageInfo& info)
 {
     json.key("format-specific");
@@ -225,12 +248,7 @@ void write_specific(JsonWriter& json, const ImageInfo& info)
     json.key("data");
     json.begin_object();
     for (const Property& p : info.specific) {
-        json.key(p.key);
-        if (p.kind == Property::Kind::string) {
-            json.value(p.text);
-        } else {
-            json.raw(p.text);
-        }
+        write_property(json, p);
     }
     json.end_object();
     json.end_object();
@@ -289,7 +307,7 @@ int run_info(int argc, char** argv)
     if (!chain) {
         return report(fmt::format("Could not open '{}': {}", path, chain.error().message));
     }
-    if (request.output == Output::human) {
+    if (request.common.output == Output::human) {
         bool first = true;
         for (const Described& d : chain.value()) {
             std::fputs(first ? "" : "\n", stdout);

@@ -1,5 +1,5 @@
 // imgtool map
-#include "imgtool/cli/command.hpp"
+#include "imgtool/cli/common.hpp"
 #include "imgtool/open.hpp"
 #include "imgtool/ops/create.hpp"
 
@@ -16,8 +16,7 @@ namespace {
 struct Request {
     std::string path;
     std::string format;
-    Output output = Output::human;
-    bool share = false;
+    Common common;
     u64 start = 0;                 // bytes
     std::optional<u64> max_length; // bytes
 };
@@ -53,51 +52,36 @@ bool parse_number(const char* text, std::string_view what, u64& into)
     return true;
 }
 
-bool parse(int argc, char** argv, Request& request)
+bool take(int c, const char* value, Request& request)
 {
-    constexpr std::array<option, 9> kLong{{{"help", no_argument, nullptr, 'h'},
-                                           {"format", required_argument, nullptr, 'f'},
-                                           {"output", required_argument, nullptr, kOptOutput},
-                                           {"object", required_argument, nullptr, kOptObject},
-                                           {"image-opts", no_argument, nullptr, kOptImageOpts},
-                                           {"force-share", no_argument, nullptr, 'U'},
-                                           {"start-offset", required_argument, nullptr, 's'},
-                                           {"max-length", required_argument, nullptr, 'l'},
-                                           {}}};
-    OptionReader reader{argc, argv, "f:s:l:hU", kLong.data()};
     u64 max_length = 0;
-    for (int c = reader.next(); c != OptionReader::kEnd; c = reader.next()) {
-        bool good = true;
-        switch (c) {
-        case 'h':
-            print_help();
-            std::exit(kSuccess);
-        case 'f':
-            request.format = reader.value();
-            break;
-        case 'U':
-            request.share = true;
-            break;
-        case kOptOutput:
-            good = parse_output(reader.value(), request.output);
-            break;
-        case 's':
-            good = parse_number(reader.value(), "start offset", request.start);
-            break;
-        case 'l':
-            good = parse_number(reader.value(), "max length", max_length);
-            request.max_length = max_length;
-            break;
-        case kOptObject:
-            refuse("--object");
-            return false;
-        case kOptImageOpts:
-            refuse("--image-opts");
-            return false;
-        default:
+    switch (c) {
+    case 'f':
+        request.format = value;
+        return true;
+    case 's':
+        return parse_number(value, "start offset", request.start);
+    case 'l':
+        if (!parse_number(value, "max length", max_length)) {
             return false;
         }
-        if (!good) {
+        request.max_length = max_length;
+        return true;
+    default:
+        return false;
+    }
+}
+
+bool parse(int argc, char** argv, Request& request)
+{
+    static constexpr auto kLong =
+        with_common(std::array<option, 3>{{{"format", required_argument, nullptr, 'f'},
+                                           {"start-offset", required_argument, nullptr, 's'},
+                                           {"max-length", required_argument, nullptr, 'l'}}});
+    OptionReader reader{argc, argv, "f:s:l:hU", kLong.data()};
+    for (int c = reader.next(); c != OptionReader::kEnd; c = reader.next()) {
+        const Taken taken = take_common(c, reader.value(), request.common);
+        if (taken == Taken::bad || (taken == Taken::no && !take(c, reader.value(), request))) {
             return false;
         }
     }
@@ -185,7 +169,7 @@ private:
 
 int print_map(ChainDisk& disk, const Request& request)
 {
-    Printer printer{disk, request.output};
+    Printer printer{disk, request.common.output};
     const u64 size = disk.size();
     const u64 limit = request.max_length.value_or(size);
     const u64 end = request.start + std::min(limit, size - std::min(size, request.start));
@@ -230,10 +214,12 @@ int run_map(int argc, char** argv)
     if (!parse(argc, argv, request)) {
         return kFailure;
     }
-    auto disk = open_chain({.path = request.path,
-                            .format = request.format,
-                            .backing = {.trust_probed = true},
-                            .share = request.share});
+    auto options = open_options(request.common, request.path, request.format);
+    if (!options) {
+        return report(options.error().message);
+    }
+    options.value().backing.trust_probed = true;
+    auto disk = open_chain(options.value());
     if (!disk) {
         return report(fmt::format("Could not open '{}': {}", request.path, disk.error().message));
     }

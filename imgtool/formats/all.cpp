@@ -9,7 +9,7 @@ namespace img {
 
 namespace {
 
-constexpr std::array<const FormatDriver*, 2> kFormats{
+constexpr std::array kFormats{
     &qcow2::kDriver,
     &raw::kDriver,
 };
@@ -31,10 +31,10 @@ const FormatDriver* find_format(std::string_view name)
     return nullptr;
 }
 
-const FormatDriver& probe_format(std::span<const u8> start)
+const FormatDriver& probe_format(std::span<const u8> start, std::string_view name)
 {
     for (const FormatDriver* format : kFormats) {
-        if (format->probe(start) == Probe::certain) {
+        if (format->probe(start, name) == Probe::certain) {
             return *format;
         }
     }

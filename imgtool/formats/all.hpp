@@ -1,7 +1,7 @@
 // The list of formats.
 #pragma once
 
-#include "imgtool/image.hpp"
+#include "imgtool/format.hpp"
 
 #include <span>
 #include <string_view>
@@ -17,7 +17,7 @@ const FormatDriver* find_format(std::string_view name);
 /// How many bytes of a file probe_format() wants to see.
 inline constexpr std::size_t kProbeSize = 512;
 
-/// The surest driver for a file that begins with `start`.
-const FormatDriver& probe_format(std::span<const u8> start);
+/// The surest driver for a file of that name that begins with `start`.
+const FormatDriver& probe_format(std::span<const u8> start, std::string_view name);
 
 } // namespace img

@@ -1,5 +1,6 @@
 #include "imgtool/ops/create.hpp"
 
+#include "imgtool/open.hpp"
 #include "imgtool/source/file_source.hpp"
 
 #include <fmt/format.h>
@@ -126,9 +127,33 @@ Result<CreateSettings> complete_settings(const FormatDriver& format, const Creat
     return complete;
 }
 
-Status create_image(const FormatDriver& format, const std::string& path,
-                    const CreateSettings& completed)
+namespace {
+
+/// Makes further files of an image, next to its first at `path`.
+OpenSibling sibling_maker(const std::string& path)
 {
+    return [path](const std::string& name) -> Result<std::unique_ptr<ByteSource>> {
+        auto resolved = resolve_backing(path, name);
+        if (!resolved) {
+            return std::move(resolved).error();
+        }
+        auto file = FileSource::create(resolved.value());
+        if (!file) {
+            return std::move(file).error();
+        }
+        return std::unique_ptr<ByteSource>{std::move(file).value()};
+    };
+}
+
+} // namespace
+
+Status create_image(const FormatDriver& format, const std::string& path,
+                    const CreateSettings& completed, const Secrets* secrets)
+{
+    if (format.create == nullptr) {
+        return fail(Errc::unsupported,
+                    fmt::format("Format driver '{}' does not support image creation", format.name));
+    }
     if (auto good = format.check_settings(completed); !good) {
         return good; // whatever is at `path` stays as it is
     }
@@ -137,7 +162,8 @@ Status create_image(const FormatDriver& format, const std::string& path,
     if (!file) {
         return std::move(file).error();
     }
-    auto made = format.create(*file.value(), completed);
+    CreateContext context{.make_sibling = sibling_maker(path), .secrets = secrets};
+    auto made = format.create(*file.value(), completed, context);
     if (!made && !existed) {
         ::unlink(path.c_str());
     }

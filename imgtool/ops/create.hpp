@@ -1,7 +1,7 @@
 // Making an image from options as a user names them.
 #pragma once
 
-#include "imgtool/image.hpp"
+#include "imgtool/format.hpp"
 
 #include <string>
 
@@ -14,7 +14,7 @@ Result<CreateSettings> complete_settings(const FormatDriver& format, const Creat
 /// Makes the image file `path` and an empty image in it. A file that was there is not touched when
 /// the settings are wrong; one that was not is removed again when making the image fails.
 Status create_image(const FormatDriver& format, const std::string& path,
-                    const CreateSettings& completed);
+                    const CreateSettings& completed, const Secrets* secrets = nullptr);
 
 /// A number with an optional fraction and suffix k, M, G, T, P or E: bytes.
 /// Errors: `invalid_argument`; `unsupported` for what is more than 2^63 - 1.

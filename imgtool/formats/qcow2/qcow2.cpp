@@ -14,7 +14,7 @@ namespace {
 using base::Errc;
 using base::fail;
 
-Probe probe(std::span<const u8> start)
+Probe probe(std::span<const u8> start, std::string_view)
 {
     return has_magic(start) ? Probe::certain : Probe::no;
 }
@@ -136,7 +136,7 @@ Status check_settings(const CreateSettings& settings)
                       : Status{std::move(parameters).error()};
 }
 
-Status create_from_settings(ByteSource& file, const CreateSettings& settings)
+Status create_from_settings(ByteSource& file, const CreateSettings& settings, CreateContext&)
 {
     auto parameters = parse(settings);
     return parameters ? create(file, parameters.value()) : Status{std::move(parameters).error()};

@@ -1,7 +1,7 @@
 // qcow2, QEMU's own image format.
 #pragma once
 
-#include "imgtool/image.hpp"
+#include "imgtool/format.hpp"
 
 namespace img::qcow2 {
 

@@ -16,8 +16,8 @@ constexpr u64 kReadLimit = u64{256} << 10;
 
 std::unique_ptr<Image> open_image(std::vector<u8> bytes, OpenFor purpose)
 {
-    auto image =
-        qcow2::kDriver.open(std::make_unique<MemorySource>(std::move(bytes), kFileLimit), purpose);
+    auto image = open_alone(qcow2::kDriver,
+                            std::make_unique<MemorySource>(std::move(bytes), kFileLimit), purpose);
     return image ? std::move(image).value() : nullptr;
 }
 

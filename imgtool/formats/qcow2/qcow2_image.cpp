@@ -70,8 +70,10 @@ Qcow2Image::~Qcow2Image()
     }
 }
 
-Result<std::unique_ptr<Image>> Qcow2Image::open(std::unique_ptr<ByteSource> file, OpenFor purpose)
+Result<std::unique_ptr<Image>> Qcow2Image::open(std::unique_ptr<ByteSource> file,
+                                                OpenContext& context)
 {
+    const OpenFor purpose = context.purpose;
     auto header = read_header(*file);
     if (!header) {
         return std::move(header).error();
@@ -100,7 +102,7 @@ Result<std::unique_ptr<Image>> Qcow2Image::open(std::unique_ptr<ByteSource> file
         if (repaired.value().corruptions != 0 || repaired.value().check_errors != 0) {
             return fail(Errc::corrupt, "qcow2: the image is dirty and could not be repaired");
         }
-        return open(std::move(file), purpose);
+        return open(std::move(file), context);
     }
     std::unique_ptr<Qcow2Image> image{new Qcow2Image{std::move(file), std::move(header).value(),
                                                      std::move(l1).value(),

@@ -1,10 +1,10 @@
 // A qcow2 image: mapping, allocation and the order of metadata writes.
 #pragma once
 
+#include "imgtool/format.hpp"
 #include "imgtool/formats/qcow2/layout.hpp"
 #include "imgtool/formats/qcow2/refcounts.hpp"
 #include "imgtool/formats/qcow2/slice_cache.hpp"
-#include "imgtool/image.hpp"
 
 #include <memory>
 #include <vector>
@@ -13,7 +13,8 @@ namespace img::qcow2 {
 
 class Qcow2Image final : public Image {
 public:
-    static Result<std::unique_ptr<Image>> open(std::unique_ptr<ByteSource> file, OpenFor purpose);
+    static Result<std::unique_ptr<Image>> open(std::unique_ptr<ByteSource> file,
+                                               OpenContext& context);
     ~Qcow2Image() override;
 
     u64 size() const override { return header_.size; }

@@ -29,7 +29,7 @@ std::unique_ptr<ChainDisk> open_image(const Bytes& bytes)
 {
     std::vector<Layer> layers;
     layers.push_back(
-        {.image = need(kDriver.open(std::make_unique<MemorySource>(bytes), OpenFor::use)),
+        {.image = need(open_alone(kDriver, std::make_unique<MemorySource>(bytes), OpenFor::use)),
          .path = "memory",
          .format = "qcow2"});
     return std::make_unique<ChainDisk>(std::move(layers), false);
@@ -37,7 +37,7 @@ std::unique_ptr<ChainDisk> open_image(const Bytes& bytes)
 
 CheckReport check(const Bytes& bytes, Repair repair = Repair::none)
 {
-    auto image = need(kDriver.open(std::make_unique<MemorySource>(bytes), OpenFor::check));
+    auto image = need(open_alone(kDriver, std::make_unique<MemorySource>(bytes), OpenFor::check));
     return need(image->check(repair, [](const std::string&) {}));
 }
 
@@ -182,7 +182,7 @@ TEST_CASE("qcow2: a table that maps the guest onto the image's own header is not
     CHECK(base::load_be<u64>(*bytes, l1) == (l2 | entry::copied));
     CHECK((base::load_be<u64>(*bytes, 72) & incompatible::corrupt) != 0);
     // From now on it is only read.
-    CHECK_FALSE(kDriver.open(std::make_unique<MemorySource>(bytes), OpenFor::use));
+    CHECK_FALSE(open_alone(kDriver, std::make_unique<MemorySource>(bytes), OpenFor::use));
 }
 
 TEST_CASE("qcow2: tables whose entries all name one block end a search for free clusters")
@@ -204,8 +204,8 @@ TEST_CASE("qcow2: a full disk is an error, and what was there is still there")
 {
     const Bytes bytes = make_image({.size = 65536 * 64});
     std::vector<Layer> layers;
-    layers.push_back({.image = need(kDriver.open(std::make_unique<MemorySource>(bytes, 65536 * 8),
-                                                 OpenFor::use)),
+    layers.push_back({.image = need(open_alone(
+                          kDriver, std::make_unique<MemorySource>(bytes, 65536 * 8), OpenFor::use)),
                       .path = "memory",
                       .format = "qcow2"});
     auto disk = std::make_unique<ChainDisk>(std::move(layers), false);

@@ -77,12 +77,12 @@ private:
     u64 size_; // bytes
 };
 
-Probe probe(std::span<const u8>)
+Probe probe(std::span<const u8>, std::string_view)
 {
     return Probe::possible;
 }
 
-Result<std::unique_ptr<Image>> open(std::unique_ptr<ByteSource> file, OpenFor)
+Result<std::unique_ptr<Image>> open(std::unique_ptr<ByteSource> file, OpenContext&)
 {
     return std::unique_ptr<Image>{std::make_unique<RawImage>(std::move(file))};
 }
@@ -132,7 +132,7 @@ Status check_settings(const CreateSettings& settings)
     return parsed ? base::ok() : Status{std::move(parsed).error()};
 }
 
-Status create(ByteSource& file, const CreateSettings& settings)
+Status create(ByteSource& file, const CreateSettings& settings, CreateContext&)
 {
     auto parsed = parse(settings);
     if (!parsed) {

@@ -1,7 +1,7 @@
 // Raw images: the bytes of the disk, as they are.
 #pragma once
 
-#include "imgtool/image.hpp"
+#include "imgtool/format.hpp"
 
 namespace img::raw {
 

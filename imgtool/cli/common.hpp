@@ -1,0 +1,59 @@
+// The options that nearly all commands take, and how an image is named on the command line.
+#pragma once
+
+#include "imgtool/cli/command.hpp"
+#include "imgtool/open.hpp"
+#include "imgtool/secret.hpp"
+
+#include <array>
+#include <string>
+
+namespace img::cli {
+
+struct Common {
+    bool image_opts = false; // --image-opts: names are "driver=qcow2,file.filename=..."
+    bool share = false;      // -U
+    bool quiet = false;      // -q
+    bool progress = false;   // -p
+    Output output = Output::human;
+    Secrets secrets; // --object secret,id=...
+};
+
+/// Long names of those; a command appends them to its own with with_common().
+inline constexpr std::array<option, 8> kCommonLong{
+    {{"help", no_argument, nullptr, 'h'},
+     {"object", required_argument, nullptr, kOptObject},
+     {"image-opts", no_argument, nullptr, kOptImageOpts},
+     {"force-share", no_argument, nullptr, 'U'},
+     {"quiet", no_argument, nullptr, 'q'},
+     {"progress", no_argument, nullptr, 'p'},
+     {"output", required_argument, nullptr, kOptOutput},
+     {}}};
+
+/// A command's own long options and the common ones, as getopt wants them.
+template <std::size_t n>
+constexpr auto with_common(const std::array<option, n>& own)
+{
+    std::array<option, n + kCommonLong.size()> all{};
+    std::size_t i = 0;
+    for (const option& o : own) {
+        all[i++] = o;
+    }
+    for (const option& o : kCommonLong) {
+        all[i++] = o;
+    }
+    return all;
+}
+
+enum class Taken : u8 { yes, no, bad };
+
+/// Takes an option that OptionReader gave if it is a common one; `bad` has been reported. --help
+/// prints the help page and ends the program. A command lists the letters it wants of "hUqp".
+Taken take_common(int c, const char* value, Common& common);
+
+/// How to open the image that the user calls `name`: a file, or options after --image-opts.
+/// `format` is that of -f; empty when not given. `common` must outlive the opening.
+Result<OpenOptions> open_options(const Common& common, const std::string& name,
+                                 const std::string& format);
+
+} // namespace img::cli

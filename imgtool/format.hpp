@@ -1,0 +1,101 @@
+// What an image format is to the rest of the library: one FormatDriver each.
+#pragma once
+
+#include "imgtool/image.hpp"
+
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace img {
+
+class Secrets; // imgtool/secret.hpp
+
+/// How sure a format is that a file is its own. Raw always says `possible`.
+enum class Probe : u8 { no, possible, certain };
+
+struct CreateOption {
+    enum class Type : u8 { text, size, number, boolean };
+
+    std::string_view name; // "cluster_size"
+    Type type;
+    std::string_view help;
+    std::string_view preset = {}; // the default; empty: not set
+    bool of_file = false;         // the host file's rather than the format's
+};
+
+/// Why an image is opened: a check may look at images that nothing else may.
+enum class OpenFor : u8 { use, check };
+
+/// Opens (or, for create, makes) a file that an image names, next to the image's own; whether it
+/// may be opened is the caller's decision.
+using OpenSibling = std::function<Result<std::unique_ptr<ByteSource>>(const std::string& name)>;
+
+/// What opening an image needs beyond its file.
+struct OpenContext {
+    OpenFor purpose = OpenFor::use;
+    /// Unset: images that name other files are refused.
+    OpenSibling open_sibling = {};
+    /// Passphrases; null: there are none.
+    const Secrets* secrets = nullptr;
+    /// The format's own run-time options, "encrypt.key-secret" or "size"; a driver refuses those it
+    /// does not know with check_known().
+    CreateSettings options = {};
+    /// Reads metadata only: encrypted images can be opened without their key.
+    bool no_io = false;
+};
+
+/// What making an image needs beyond its file.
+struct CreateContext {
+    OpenSibling make_sibling = {};
+    const Secrets* secrets = nullptr;
+};
+
+/// What an image needs of a host file.
+struct Measurement {
+    u64 required = 0;        // bytes of file for the data that is there
+    u64 fully_allocated = 0; // bytes of file when every cluster is written
+    std::optional<u64> bitmaps = {};
+};
+
+/// What is to be stored, for measure.
+struct Content {
+    u64 size = 0; // bytes of the disk
+    /// Bytes that are data when disks are made of clusters of this size.
+    std::function<Result<u64>(u64 cluster_size)> data_in_clusters;
+};
+
+/// One supported format. Each format folder exports one of these and formats/all.cpp lists them.
+struct FormatDriver {
+    std::string_view name; // as in `-f qcow2`
+
+    /// `start` has the first kProbeSize bytes, `name` is the file's.
+    Probe (*probe)(std::span<const u8> start, std::string_view name);
+    Result<std::unique_ptr<Image>> (*open)(std::unique_ptr<ByteSource> file, OpenContext& context);
+
+    /// Whether create() could do with these (completed) settings, before any file is touched. Null,
+    /// as `create` is: the format is only read.
+    Status (*check_settings)(const CreateSettings& settings) = nullptr;
+    /// Makes an empty image in an empty file from completed settings.
+    Status (*create)(ByteSource& file, const CreateSettings& settings,
+                     CreateContext& context) = nullptr;
+    std::span<const CreateOption> create_options = {}; // in the order `create` prints them
+    std::span<const CreateOption> amend_options = {};
+    bool has_backing = false; // images may have backing files
+    /// The size of an image made from completed settings; null: `measure` is refused.
+    Result<Measurement> (*measure)(const CreateSettings& settings,
+                                   const Content& content) = nullptr;
+};
+
+/// Opens an image that stands alone: no further files, keys or options.
+inline Result<std::unique_ptr<Image>> open_alone(const FormatDriver& format,
+                                                 std::unique_ptr<ByteSource> file,
+                                                 OpenFor purpose = OpenFor::use)
+{
+    OpenContext context{.purpose = purpose};
+    return format.open(std::move(file), context);
+}
+
+} // namespace img

@@ -1,0 +1,179 @@
+#include "imgtool/tests/crash.hpp"
+
+#include "imgtool/source/memory_source.hpp"
+#include "imgtool/tests/support.hpp"
+
+#include <memory>
+#include <random>
+
+namespace img::test {
+
+namespace {
+
+/// Memory that writes down all that is done to it.
+class RecordingSource final : public ByteSource {
+public:
+    RecordingSource(std::vector<u8> bytes, std::vector<FileEvent>& log)
+        : memory_{std::move(bytes)}, log_{log}
+    {}
+
+    const std::string& name() const override { return memory_.name(); }
+    u64 size() const override { return memory_.size(); }
+    bool read_only() const override { return false; }
+    u64 allocated() const override { return memory_.size(); }
+    Status read(FileOffset at, std::span<u8> into) override { return memory_.read(at, into); }
+    Result<Run> run_at(FileOffset at) override { return memory_.run_at(at); }
+    Status write(FileOffset at, std::span<const u8> from) override
+    {
+        log_.push_back({FileEvent::Kind::write, at.bytes, from.size(), {from.begin(), from.end()}});
+        return memory_.write(at, from);
+    }
+    Status zero(FileOffset at, u64 length) override
+    {
+        log_.push_back({FileEvent::Kind::zero, at.bytes, length});
+        return memory_.zero(at, length);
+    }
+    Status reserve(FileOffset at, u64 length) override { return zero(at, length); }
+    Status resize(u64 size) override
+    {
+        log_.push_back({FileEvent::Kind::resize, 0, size});
+        return memory_.resize(size);
+    }
+    Status flush() override
+    {
+        log_.push_back({FileEvent::Kind::flush});
+        return base::ok();
+    }
+
+private:
+    MemorySource memory_;
+    std::vector<FileEvent>& log_;
+};
+
+void apply(MemorySource& file, const FileEvent& event)
+{
+    switch (event.kind) {
+    case FileEvent::Kind::write:
+        REQUIRE(file.write(FileOffset{event.at}, event.bytes));
+        return;
+    case FileEvent::Kind::zero:
+        REQUIRE(file.zero(FileOffset{event.at}, event.length));
+        return;
+    case FileEvent::Kind::resize:
+        REQUIRE(file.resize(event.length));
+        return;
+    case FileEvent::Kind::flush:
+        return;
+    }
+}
+
+/// The image must be sound but for leaks, and hold all that had been flushed.
+void check_remains(const std::vector<u8>& bytes, const Recording& r, std::size_t cut)
+{
+    INFO(r.driver->name << " cut at " << cut);
+    auto image = need(open_alone(*r.driver, std::make_unique<MemorySource>(bytes), OpenFor::check));
+    std::string problems;
+    const auto report =
+        image->check(Repair::none, [&](const std::string& problem) { problems += problem + "\n"; });
+    INFO(problems);
+    if (report || report.error().code != base::Errc::unsupported) {
+        REQUIRE(report);
+        REQUIRE(report.value().corruptions == 0);
+    }
+    const auto last = r.flushed.upper_bound(cut);
+    if (last == r.flushed.begin()) {
+        return;
+    }
+    std::vector<Layer> layers;
+    layers.push_back(
+        {.image = std::move(image), .path = "memory", .format = std::string{r.driver->name}});
+    ChainDisk disk{std::move(layers), true};
+    const std::vector<u8> now = read_all(disk);
+    const std::vector<u8>& then = std::prev(last)->second;
+    bool kept = now.size() == then.size();
+    for (std::size_t i = 0; kept && i < then.size(); ++i) {
+        kept = then[i] == 0 || then[i] == now[i];
+    }
+    REQUIRE(kept);
+}
+
+} // namespace
+
+Recording record_writes(const FormatDriver& driver, std::vector<u8> start, u64 block, u32 seed)
+{
+    Recording r{.driver = &driver, .start = std::move(start)};
+    std::vector<Layer> layers;
+    layers.push_back(
+        {.image = need(open_alone(driver, std::make_unique<RecordingSource>(r.start, r.log))),
+         .path = "memory",
+         .format = std::string{driver.name}});
+    ChainDisk disk{std::move(layers), false};
+    std::vector<u64> blocks(disk.size() / block);
+    for (std::size_t i = 0; i < blocks.size(); ++i) {
+        blocks[i] = i;
+    }
+    std::mt19937 random{seed};
+    std::shuffle(blocks.begin(), blocks.end(), random);
+    std::vector<u8> mirror(disk.size());
+    for (const u64 at : blocks) {
+        const std::vector<u8> data = noise(block, static_cast<u32>(at));
+        REQUIRE(disk.write(at * block, data));
+        std::copy(data.begin(), data.end(),
+                  mirror.begin() + static_cast<std::ptrdiff_t>(at * block));
+        if (random() % 8 == 0) {
+            REQUIRE(disk.flush());
+            r.flushed[r.log.size()] = mirror;
+        }
+    }
+    return r;
+}
+
+int check_prefixes(const Recording& r, std::size_t step)
+{
+    auto bytes = std::make_shared<std::vector<u8>>(r.start);
+    MemorySource file{bytes};
+    int cuts = 0;
+    for (std::size_t cut = 0; cut < r.log.size(); ++cut) {
+        apply(file, r.log[cut]);
+        if (cut % step == 0 || cut + 1 == r.log.size()) {
+            check_remains(*bytes, r, cut + 1);
+            ++cuts;
+        }
+    }
+    return cuts;
+}
+
+int check_losses(const Recording& r, u32 seed)
+{
+    auto stable = std::make_shared<std::vector<u8>>(r.start);
+    MemorySource file{stable};
+    std::vector<std::size_t> pending;
+    std::mt19937 random{seed};
+    int cuts = 0;
+    for (std::size_t i = 0; i < r.log.size(); ++i) {
+        pending.push_back(i);
+        const bool is_flush = r.log[i].kind == FileEvent::Kind::flush;
+        for (u32 trial = 0;
+             trial < (pending.size() < 5 ? 5 : 2) && (is_flush || random() % 97 == 0); ++trial) {
+            auto left = std::make_shared<std::vector<u8>>(*stable);
+            MemorySource remains{left};
+            for (const std::size_t p : pending) {
+                if (random() % 2 == 0) {
+                    apply(remains, r.log[p]);
+                }
+            }
+            // What was flushed at a cut is what the last whole flush had.
+            check_remains(*left, r, pending.front());
+            ++cuts;
+        }
+        if (is_flush) {
+            for (const std::size_t p : pending) {
+                apply(file, r.log[p]);
+            }
+            pending.clear();
+        }
+    }
+    return cuts;
+}
+
+} // namespace img::test

@@ -1,0 +1,41 @@
+// Crash tests for any writable format: a recorded run of writes is cut at every point, and between
+// flushes writes are lost at random; what a power cut there would have left is opened and looked
+// at.
+#pragma once
+
+#include "imgtool/chain/chain.hpp"
+#include "imgtool/format.hpp"
+
+#include <map>
+#include <vector>
+
+namespace img::test {
+
+/// What was done to a file, in order.
+struct FileEvent {
+    enum class Kind { write, zero, resize, flush } kind;
+    u64 at = 0;
+    u64 length = 0;
+    std::vector<u8> bytes = {};
+};
+
+/// A run of writes with what the disk held at each flush.
+struct Recording {
+    const FormatDriver* driver = nullptr;
+    std::vector<u8> start; // the file before the run
+    std::vector<FileEvent> log = {};
+    std::map<std::size_t, std::vector<u8>> flushed = {}; // by the length of the log then
+};
+
+/// Writes each block of `block` bytes of the disk in `start` once, in a random order, with a flush
+/// now and then. The disk must read as zero.
+Recording record_writes(const FormatDriver& driver, std::vector<u8> start, u64 block, u32 seed);
+
+/// Every prefix of the log (one in `step`) must open, be sound but for leaks by check(), and hold
+/// all that had been flushed. Returns how many cuts that were.
+int check_prefixes(const Recording& recording, std::size_t step);
+
+/// The same with writes since the last flush lost at random. Returns how many cuts that were.
+int check_losses(const Recording& recording, u32 seed);
+
+} // namespace img::test
