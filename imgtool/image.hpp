@@ -193,8 +193,11 @@ public:
     virtual u64 allocated() { return file().allocated(); }
 
     /// Makes the disk `size` bytes long; what is new reads as zero, even where a backing file is
-    /// longer.
+    /// longer (but see ChainDisk::resize).
     virtual Status resize(u64 size, Preallocate how);
+
+    /// Tells how long the disk below is, which resize() must hide where it grows over it.
+    void set_backing_size(u64 bytes) { backing_size_ = bytes; }
 
     /// Refers to another backing file (empty: none) without touching any data.
     virtual Status set_backing(const std::string& name, const std::string& format);
@@ -224,6 +227,12 @@ public:
         (void)problem;
         return base::fail(base::Errc::unsupported, "This image format does not support checks");
     }
+
+protected:
+    u64 backing_size() const { return backing_size_; }
+
+private:
+    u64 backing_size_ = 0; // bytes; 0: there is no disk below
 };
 
 } // namespace img

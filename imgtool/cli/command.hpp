@@ -68,7 +68,9 @@ enum LongOption {
     kOptBitmaps,
     kOptSalvage,
     kOptStartOffset,
-    kOptMaxLength
+    kOptMaxLength,
+    kOptPreallocation,
+    kOptShrink
 };
 
 /// "--object is not supported yet", and kFailure.
@@ -97,6 +99,7 @@ int run_convert(int argc, char** argv);
 int run_info(int argc, char** argv);
 int run_check(int argc, char** argv);
 int run_map(int argc, char** argv);
+int run_resize(int argc, char** argv);
 int run_snapshot(int argc, char** argv);
 
 } // namespace img::cli

@@ -37,7 +37,10 @@ constexpr std::array kCommands{
             run_map},
     Command{"measure", "", nullptr},
     Command{"rebase", "", nullptr},
-    Command{"resize", "", nullptr},
+    Command{"resize",
+            "[--object objectdef] [--image-opts] [-f fmt] [--preallocation=prealloc] [-q] "
+            "[--shrink] filename [+ | -]size",
+            run_resize},
     Command{"snapshot",
             "[--object objectdef] [--image-opts] [-U] [-q] [-l | -a snapshot | -c snapshot | -d "
             "snapshot] filename",
