@@ -38,7 +38,10 @@ constexpr std::array kCommands{
     Command{"measure", "", nullptr},
     Command{"rebase", "", nullptr},
     Command{"resize", "", nullptr},
-    Command{"snapshot", "", nullptr},
+    Command{"snapshot",
+            "[--object objectdef] [--image-opts] [-U] [-q] [-l | -a snapshot | -c snapshot | -d "
+            "snapshot] filename",
+            run_snapshot},
 };
 
 void print_version()
