@@ -97,5 +97,6 @@ int run_convert(int argc, char** argv);
 int run_info(int argc, char** argv);
 int run_check(int argc, char** argv);
 int run_map(int argc, char** argv);
+int run_compare(int argc, char** argv);
 
 } // namespace img::cli

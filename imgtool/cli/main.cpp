@@ -21,7 +21,10 @@ constexpr std::array kCommands{
             "[-q] [-f fmt] [--output=ofmt] [-r [leaks | all]] [-T src_cache] [-U] filename",
             run_check},
     Command{"commit", "", nullptr},
-    Command{"compare", "", nullptr},
+    Command{
+        "compare",
+        "[--image-opts] [-f fmt] [-F fmt] [-T src_cache] [-p] [-q] [-s] [-U] filename1 filename2",
+        run_compare},
     Command{"convert",
             "[--target-is-zero] [-U] [-C] [-c] [-p] [-q] [-n] [-f fmt] [-t cache] [-T src_cache] "
             "[-O output_fmt] [-B backing_file [-F backing_fmt]] [-o options] [-S sparse_size] "
