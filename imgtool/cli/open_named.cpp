@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <optional>
+#include <sys/stat.h>
 #include <utility>
 #include <vector>
 
@@ -86,6 +87,14 @@ bool good_cache(const std::string& mode, bool source)
         return false;
     }
     return true;
+}
+
+bool same_file(const std::string& a, const std::string& b)
+{
+    struct stat sa = {};
+    struct stat sb = {};
+    return ::stat(a.c_str(), &sa) == 0 && ::stat(b.c_str(), &sb) == 0 && sa.st_dev == sb.st_dev &&
+           sa.st_ino == sb.st_ino;
 }
 
 } // namespace img::cli

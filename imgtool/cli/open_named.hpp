@@ -26,4 +26,7 @@ std::unique_ptr<ChainDisk> open_named_alone(const Common& common, const Named& n
 /// "Invalid cache option" when the mode is unknown, which is then reported.
 bool good_cache(const std::string& mode, bool source);
 
+/// Whether both paths lead to one host file.
+bool same_file(const std::string& a, const std::string& b);
+
 } // namespace img::cli

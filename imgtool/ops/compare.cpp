@@ -17,7 +17,7 @@ constexpr u64 kSector = 512; // bytes: differences are told to this precision
 
 // Both buffers stay in a core's second-level cache between being read and being compared, which is
 // worth more than fewer system calls.
-constexpr u64 kPiece = u64{128} << 10; // bytes
+constexpr u64 kPiece = u64{256} << 10; // bytes
 
 // What the strict mode compares.
 constexpr unsigned kData = 1;
