@@ -6,7 +6,9 @@
 #include "imgtool/formats/qcow2/refcounts.hpp"
 #include "imgtool/formats/qcow2/slice_cache.hpp"
 
+#include <functional>
 #include <memory>
+#include <span>
 #include <vector>
 
 namespace img::qcow2 {
@@ -28,6 +30,8 @@ public:
     Status write_packed(GuestOffset block, std::span<const u8> packed) override;
     Status flush() override;
     ImageInfo info() override;
+    Status set_backing(const std::string& name, const std::string& format) override;
+    Result<bool> make_empty() override;
     Result<CheckReport> check(Repair repair, const ProblemSink& problem) override;
 
 private:
@@ -70,6 +74,20 @@ private:
     Status write_l1();
     Status flush_counts();
     Status flush_maps();
+
+    // Whole trees of tables (qcow2_tree.cpp). They read and write the file: the caches must have
+    // been flushed.
+    using TableVisitor = std::function<Status(u64 l1_index, u64 at, std::span<u8> table)>;
+    enum class CountChange { up, down };
+    Status visit_tables(std::span<const u64> l1, const TableVisitor& visit);
+    ClusterRun clusters_of(u64 l2_entry) const;
+    Status change_counts(const ClusterRun& run, CountChange change);
+    Status change_table_counts(u64 at, std::span<const u8> table, CountChange change);
+    Status release_tables(std::span<const u64> l1);
+
+    // The image as a whole (qcow2_manage.cpp).
+    Status write_header(Header header);
+    Status shrink_file();
 
     std::unique_ptr<ByteSource> file_;
     Header header_;

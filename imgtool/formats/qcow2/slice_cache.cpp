@@ -100,4 +100,11 @@ void SliceCache::drop(u64 at, u64 length)
     last_at_ = ~u64{0};
 }
 
+void SliceCache::clear()
+{
+    slices_.clear();
+    dirty_count_ = 0;
+    last_at_ = ~u64{0};
+}
+
 } // namespace img::qcow2
