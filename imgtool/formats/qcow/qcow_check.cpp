@@ -199,7 +199,10 @@ Status Checker::give_back(u64 first, u64 end)
 Status Checker::find_leaks()
 {
     const u64 size = file_.size();
-    for (u64 i = 0; i < usage_.count() && i << header_.cluster_bits < size;) {
+    // Writers round the L1 table up to whole sectors.
+    const u64 l1_bytes = (header_.l1_end() - header_.l1_offset + 511) / 512 * 512;
+    const u64 begin = (header_.l1_offset + l1_bytes + header_.within()) >> header_.cluster_bits;
+    for (u64 i = begin; i < usage_.count() && i << header_.cluster_bits < size;) {
         if (usage_.used(i)) {
             ++i;
             continue;
@@ -233,8 +236,7 @@ Status Checker::find_leaks()
 
 Result<CheckReport> Checker::run()
 {
-    const u64 l1_bytes = header_.l1_end() - header_.l1_offset;
-    (void)usage_.use(0, header_.l1_offset + std::max<u64>(l1_bytes, 1), false);
+    (void)usage_.use(0, header_.l1_end(), false);
     const u64 clusters = header_.size >> header_.cluster_bits;
     report_.total_clusters = clusters + ((header_.size & header_.within()) != 0);
     auto walked = walk(header_.l1_offset, header_.l1_entries(),
