@@ -217,6 +217,9 @@ public:
     /// The persistent dirty bitmaps; null where the format has none.
     virtual BitmapStore* bitmaps() { return nullptr; }
 
+    /// Whether qemu-img knows no check for this format: then one is made only when asked for, since
+    /// scripts count on the refusal (`check --full`).
+    virtual bool check_is_extra() const { return false; }
     /// Errors: `unsupported` where the format has nothing to check.
     virtual Result<CheckReport> check(Repair repair, const ProblemSink& problem)
     {

@@ -163,6 +163,9 @@ Result<CheckReport> check_once(const Request& request, Repair repair, std::strin
     const auto show = [](const std::string& problem) {
         std::fprintf(stderr, "%s\n", problem.c_str());
     };
+    if (layer.value().image->check_is_extra()) {
+        return base::fail(base::Errc::unsupported, "This image format does not support checks");
+    }
     auto checked = layer.value().image->check(repair, show);
     if (!checked && checked.error().code != base::Errc::unsupported) {
         return std::move(checked).error().in("Check failed");

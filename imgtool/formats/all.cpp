@@ -2,6 +2,7 @@
 
 #include "imgtool/formats/qcow2/qcow2.hpp"
 #include "imgtool/formats/raw/raw.hpp"
+#include "imgtool/formats/vpc/vpc.hpp"
 
 #include <array>
 
@@ -11,6 +12,7 @@ namespace {
 
 constexpr std::array kFormats{
     &qcow2::kDriver,
+    &vpc::kDriver,
     &raw::kDriver,
 };
 
