@@ -217,9 +217,6 @@ public:
     /// The persistent dirty bitmaps; null where the format has none.
     virtual BitmapStore* bitmaps() { return nullptr; }
 
-    /// Whether qemu-img knows no check for this format: then one is made only when asked for, since
-    /// scripts count on the refusal (`check --full`).
-    virtual bool check_is_extra() const { return false; }
     /// Errors: `unsupported` where the format has nothing to check.
     virtual Result<CheckReport> check(Repair repair, const ProblemSink& problem)
     {
@@ -227,6 +224,9 @@ public:
         (void)problem;
         return base::fail(base::Errc::unsupported, "This image format does not support checks");
     }
+    /// Whether scripts expect check() of the format. Where qemu-img has none, a check is made only
+    /// when asked for with --full or a repair.
+    virtual bool checks_by_default() const { return true; }
 };
 
 } // namespace img

@@ -29,7 +29,7 @@ public:
     Result<u64> place_zeroes(GuestOffset from, u64 length) override;
     Status flush() override { return file_->flush(); }
     ImageInfo info() override { return {.format = "vpc", .size = size_}; }
-    bool check_is_extra() const override { return true; }
+    bool checks_by_default() const override { return false; }
     Result<CheckReport> check(Repair repair, const ProblemSink& problem) override;
 
 private:
@@ -61,7 +61,7 @@ public:
     Result<u64> place_zeroes(GuestOffset from, u64 length) override;
     Status flush() override;
     ImageInfo info() override;
-    bool check_is_extra() const override { return true; }
+    bool checks_by_default() const override { return false; }
     Result<CheckReport> check(Repair repair, const ProblemSink& problem) override;
 
 private:
