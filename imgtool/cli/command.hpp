@@ -70,7 +70,8 @@ enum LongOption {
     kOptStartOffset,
     kOptMaxLength,
     kOptPreallocation,
-    kOptShrink
+    kOptShrink,
+    kOptFull
 };
 
 /// "--object is not supported yet", and kFailure.
@@ -101,5 +102,10 @@ int run_check(int argc, char** argv);
 int run_map(int argc, char** argv);
 int run_resize(int argc, char** argv);
 int run_snapshot(int argc, char** argv);
+int run_compare(int argc, char** argv);
+int run_rebase(int argc, char** argv);
+int run_commit(int argc, char** argv);
+int run_dd(int argc, char** argv);
+int run_bench(int argc, char** argv);
 
 } // namespace img::cli
