@@ -1,7 +1,10 @@
 #include "imgtool/formats/all.hpp"
 
+#include "imgtool/formats/parallels/parallels.hpp"
 #include "imgtool/formats/qcow2/qcow2.hpp"
+#include "imgtool/formats/qed/qed.hpp"
 #include "imgtool/formats/raw/raw.hpp"
+#include "imgtool/formats/vdi/vdi.hpp"
 
 #include <array>
 
@@ -10,8 +13,7 @@ namespace img {
 namespace {
 
 constexpr std::array kFormats{
-    &qcow2::kDriver,
-    &raw::kDriver,
+    &qcow2::kDriver, &qed::kDriver, &parallels::kDriver, &vdi::kDriver, &raw::kDriver,
 };
 
 } // namespace
