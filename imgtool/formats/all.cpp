@@ -1,9 +1,12 @@
 #include "imgtool/formats/all.hpp"
 
 #include "imgtool/formats/qcow/qcow.hpp"
+#include "imgtool/formats/parallels/parallels.hpp"
 #include "imgtool/formats/qcow2/qcow2.hpp"
+#include "imgtool/formats/qed/qed.hpp"
 #include "imgtool/formats/raw/raw.hpp"
 #include "imgtool/formats/vpc/vpc.hpp"
+#include "imgtool/formats/vdi/vdi.hpp"
 
 #include <array>
 
@@ -16,6 +19,7 @@ constexpr std::array kFormats{
     &vpc::kDriver,
     &qcow::kDriver,
     &raw::kDriver,
+    &qcow2::kDriver, &qed::kDriver, &parallels::kDriver, &vdi::kDriver, &raw::kDriver,
 };
 
 } // namespace
