@@ -2,6 +2,7 @@
 
 #include "imgtool/formats/qcow2/qcow2.hpp"
 #include "imgtool/formats/raw/raw.hpp"
+#include "imgtool/formats/vmdk/vmdk.hpp"
 
 #include <array>
 
@@ -11,6 +12,7 @@ namespace {
 
 constexpr std::array kFormats{
     &qcow2::kDriver,
+    &vmdk::kDriver,
     &raw::kDriver,
 };
 

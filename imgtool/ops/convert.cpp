@@ -21,10 +21,12 @@ public:
         const u64 cluster = image.info().cluster_size;
         // Parts of a cluster cannot be left out.
         granule_ = std::max({options.sparse_size, cluster, u64{512}});
-        if (options.compress && image.packing()) {
-            packing_ = image.packing();
+        const auto packing = image.packing();
+        if (packing && (options.compress || packing->always)) {
+            packing_ = packing;
             packer_ = std::make_unique<Packer>(packing_->codec);
-            packed_.resize(packing_->block_size - 1);
+            packed_.resize(packing_->always ? Packer::bound(packing_->block_size)
+                                            : packing_->block_size - 1);
             granule_ = packing_->block_size;
         }
         // What is in the backing file need not be copied to fill up a cluster.
