@@ -1,5 +1,8 @@
 #include "imgtool/formats/all.hpp"
 
+#include "imgtool/formats/bochs/bochs.hpp"
+#include "imgtool/formats/cloop/cloop.hpp"
+#include "imgtool/formats/dmg/dmg.hpp"
 #include "imgtool/formats/qcow2/qcow2.hpp"
 #include "imgtool/formats/raw/raw.hpp"
 #include "imgtool/formats/vmdk/vmdk.hpp"
@@ -11,9 +14,7 @@ namespace img {
 namespace {
 
 constexpr std::array kFormats{
-    &qcow2::kDriver,
-    &vmdk::kDriver,
-    &raw::kDriver,
+    &qcow2::kDriver, &vmdk::kDriver, &bochs::kDriver, &cloop::kDriver, &dmg::kDriver, &raw::kDriver,
 };
 
 } // namespace
@@ -38,6 +39,11 @@ const FormatDriver& probe_format(std::span<const u8> start, std::string_view nam
     for (const FormatDriver* format : kFormats) {
         if (format->probe(start, name) == Probe::certain) {
             return *format;
+        }
+    }
+    for (const FormatDriver* format : kFormats) {
+        if (format->probe(start, name) == Probe::possible) {
+            return *format; // raw is the last of them
         }
     }
     return raw::kDriver;
