@@ -48,11 +48,15 @@ struct OpenContext {
     bool no_io = false;
     /// For formats that mark an image with new IDs when it is written to.
     const Identity* identity = &Identity::of_host();
+    /// Is told how far a long change (Image::amend) is.
+    std::function<void(u64 done, u64 total)> progress = {};
 };
 
 /// What making an image needs beyond its file.
 struct CreateContext {
     OpenSibling make_sibling = {};
+    /// Opens a file that is there, such as the backing file, for reading.
+    OpenSibling open_sibling = {};
     const Secrets* secrets = nullptr;
     /// Random numbers and the time of creation.
     const Identity* identity = &Identity::of_host();

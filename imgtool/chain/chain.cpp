@@ -21,8 +21,11 @@ constexpr u64 kPiece = u64{256} << 10; // bytes handled at once where a buffer i
 ChainDisk::ChainDisk(std::vector<Layer> layers, bool read_only)
     : layers_{std::move(layers)}, read_only_{read_only}
 {
-    for (std::size_t i = 0; i + 1 < layers_.size(); ++i) {
-        layers_[i].image->set_backing_size(layers_[i + 1].image->size());
+    for (std::size_t depth = 0; depth + 1 < layers_.size(); ++depth) {
+        layers_[depth].image->set_backing_size(layers_[depth + 1].image->size());
+        if (auto good = layers_[depth].image->check_backing(*layers_[depth + 1].image); !good) {
+            layers_[depth].broken_link = good.error().message;
+        }
     }
 }
 
@@ -47,6 +50,9 @@ Result<ChainDisk::Found> ChainDisk::find(u64 offset, u64 limit, MapDetail detail
         const u64 below = depth + 1 < layers_.size() ? layers_[depth + 1].image->size() : 0;
         if (extent.value().kind != Extent::Kind::backing || offset >= below) {
             return Found{extent.value(), depth};
+        }
+        if (!layers_[depth].broken_link.empty()) {
+            return fail(Errc::invalid_argument, layers_[depth].broken_link);
         }
         limit = std::min(extent.value().length, below - offset);
     }
@@ -127,7 +133,7 @@ Status ChainDisk::write_fresh(const Placement& at, std::span<const u8> from)
 /// Copies the disk's present bytes [begin, end) to where they go in a fresh placement.
 /// The last block, when only a part of it is on the disk, may share its rest with a longer backing
 /// file or a snapshot. Written again, it is the image's own.
-Status ChainDisk::resize(u64 size, Preallocate how)
+Status ChainDisk::prepare_resize(u64 size)
 {
     if (read_only_) {
         return fail(Errc::invalid_argument, "the disk is read-only");
@@ -154,7 +160,13 @@ Status ChainDisk::resize(u64 size, Preallocate how)
         }
     }
     reader_.forget();
-    return image.resize(size, how);
+    return base::ok();
+}
+
+Status ChainDisk::resize(u64 size, Preallocate how)
+{
+    auto done = prepare_resize(size);
+    return done ? layers_.front().image->resize(size, how) : std::move(done);
 }
 
 Status ChainDisk::fill(const Placement& at, u64 begin, u64 end)

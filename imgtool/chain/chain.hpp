@@ -18,6 +18,8 @@ struct Layer {
     std::string path;
     std::string format;
     bool probed = false; // nobody said what the format is
+    /// Why the next layer may not be read through this one; empty: it may.
+    std::string broken_link = {};
 };
 
 class ChainDisk final : public Disk {
@@ -37,6 +39,8 @@ public:
 
     /// Makes the disk longer or shorter (Image::resize).
     Status resize(u64 size, Preallocate how);
+    /// What has to be done before the top image alone is resized (by amend).
+    Status prepare_resize(u64 size);
 
     /// What holds bytes of the disk, all layers considered.
     struct Found {

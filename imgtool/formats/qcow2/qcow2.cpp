@@ -53,6 +53,25 @@ constexpr std::array kCreateOptions{
                  "Extent size hint for the image file, 0 to disable", "", true},
 };
 
+constexpr std::array kAmendOptions{
+    CreateOption{"compat", Type::text, "Compatibility level (v2 [0.10] or v3 [1.1])"},
+    CreateOption{"size", Type::size, "Virtual disk size"},
+    CreateOption{"backing_file", Type::text, "File name of a base image"},
+    CreateOption{"backing_fmt", Type::text, "Image format of the base image"},
+    CreateOption{"encrypt.state", Type::text,
+                 "Select new state of affected keyslots (active/inactive)"},
+    CreateOption{"encrypt.keyslot", Type::number, "Select a single keyslot to modify explicitly"},
+    CreateOption{"encrypt.old-secret", Type::text, "Select all keyslots that match this password"},
+    CreateOption{"encrypt.new-secret", Type::text,
+                 "New secret to set in the matching keyslots. Empty string to erase"},
+    CreateOption{"encrypt.iter-time", Type::number, "Time to spend in PBKDF in milliseconds"},
+    CreateOption{"lazy_refcounts", Type::boolean, "Postpone refcount updates"},
+    CreateOption{"refcount_bits", Type::number, "Width of a reference count entry in bits"},
+    CreateOption{"data_file", Type::text, "File name of an external data file"},
+    CreateOption{"data_file_raw", Type::boolean,
+                 "The external data file must stay valid as a raw image"},
+};
+
 base::Error bad_value(std::string_view name, const std::string& value)
 {
     return fail(Errc::invalid_argument,
@@ -151,6 +170,7 @@ const FormatDriver kDriver{
     .check_settings = check_settings,
     .create = create_from_settings,
     .create_options = kCreateOptions,
+    .amend_options = kAmendOptions,
     .has_backing = true,
 };
 

@@ -36,6 +36,28 @@ Result<std::vector<u64>> read_l1(ByteSource& file, const Header& header)
     return l1;
 }
 
+Property describe_bitmaps(Bitmaps& bitmaps)
+{
+    using enum Property::Kind;
+    Property all{.key = "bitmaps", .text = "", .kind = list};
+    for (const BitmapInfo& b : bitmaps.list()) {
+        Property flags{.key = "flags", .text = "", .kind = list};
+        if (b.in_use) {
+            flags.members.push_back({.key = "", .text = "in-use"});
+        }
+        if (b.automatic) {
+            flags.members.push_back({.key = "", .text = "auto"});
+        }
+        Property one{.key = "", .text = "", .kind = object};
+        one.members.push_back(std::move(flags));
+        one.members.push_back({.key = "name", .text = b.name});
+        one.members.push_back(
+            {.key = "granularity", .text = std::to_string(b.granularity), .kind = number});
+        all.members.push_back(std::move(one));
+    }
+    return all;
+}
+
 } // namespace
 
 Result<Header> read_header(ByteSource& file)
@@ -66,6 +88,9 @@ Qcow2Image::Qcow2Image(std::unique_ptr<ByteSource> file, Header header, std::vec
 Qcow2Image::~Qcow2Image()
 {
     if (!file_->read_only()) {
+        if (bitmaps_) {
+            (void)bitmaps_->store_marked(); // what cannot be stored stays marked as in use
+        }
         (void)flush(); // whoever cares for the result has called flush() before
     }
 }
@@ -88,7 +113,9 @@ Result<std::unique_ptr<Image>> Qcow2Image::open(std::unique_ptr<ByteSource> file
     if (!l1) {
         return std::move(l1).error();
     }
-    auto snapshots = read_snapshot_table(*file, header.value());
+    SnapshotRepair snapshot_repair;
+    auto snapshots = read_snapshot_table(*file, header.value(),
+                                         purpose == OpenFor::check ? &snapshot_repair : nullptr);
     if (!snapshots) {
         return std::move(snapshots).error();
     }
@@ -107,6 +134,12 @@ Result<std::unique_ptr<Image>> Qcow2Image::open(std::unique_ptr<ByteSource> file
     std::unique_ptr<Qcow2Image> image{new Qcow2Image{std::move(file), std::move(header).value(),
                                                      std::move(l1).value(),
                                                      std::move(snapshots).value()}};
+    image->snapshot_repair_ = std::move(snapshot_repair);
+    if (purpose == OpenFor::use) {
+        if (auto loaded = image->load_bitmaps(); !loaded) {
+            return std::move(loaded).error();
+        }
+    }
     if (!image->file_->read_only()) {
         if (auto ready = image->prepare_for_writing(purpose); !ready) {
             return std::move(ready).error();
@@ -117,19 +150,17 @@ Result<std::unique_ptr<Image>> Qcow2Image::open(std::unique_ptr<ByteSource> file
 
 Status Qcow2Image::prepare_for_writing(OpenFor purpose)
 {
-    if (purpose == OpenFor::check) {
-        return base::ok();
+    // What we do not keep up to date we must not claim (qcow2.txt, "autoclear_features").
+    const u64 kept = header_.autoclear_features & autoclear::bitmaps;
+    if (header_.version >= 3 && header_.autoclear_features != kept) {
+        header_.autoclear_features = kept;
+        std::array<u8, 8> field{};
+        base::store_be<u64>(field, 0, kept);
+        if (auto done = file_->write(FileOffset{kFieldAutoclear}, field); !done) {
+            return done;
+        }
     }
-    if (auto loaded = refcounts_.load(); !loaded) {
-        return loaded;
-    }
-    // We keep no bitmap up to date, and must say so (qcow2.txt, "autoclear_features").
-    if (header_.version >= 3 && header_.autoclear_features != 0) {
-        header_.autoclear_features = 0;
-        const std::array<u8, 8> none{};
-        return file_->write(FileOffset{kFieldAutoclear}, none);
-    }
-    return base::ok();
+    return purpose == OpenFor::check ? base::ok() : refcounts_.load();
 }
 
 Qcow2Image::ClusterKind Qcow2Image::kind_of(u64 l2_entry) const
@@ -277,6 +308,9 @@ ImageInfo Qcow2Image::info()
             {"lazy-refcounts",
              flag((header_.compatible_features & compatible::lazy_refcounts) != 0), boolean});
     }
+    if (bitmaps_ && !bitmaps_->empty()) {
+        info.specific.push_back(describe_bitmaps(*bitmaps_));
+    }
     info.specific.push_back({"refcount-bits", std::to_string(geometry_.refcount_bits()), number});
     if (v3) {
         info.specific.push_back({"corrupt",
@@ -288,11 +322,6 @@ ImageInfo Qcow2Image::info()
         info.snapshots.push_back(snapshot.info);
     }
     return info;
-}
-
-Result<CheckReport> Qcow2Image::check(Repair repair, const ProblemSink& problem)
-{
-    return check_file(*file_, header_, snapshots_, repair, problem);
 }
 
 } // namespace img::qcow2

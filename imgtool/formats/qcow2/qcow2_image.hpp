@@ -2,6 +2,7 @@
 #pragma once
 
 #include "imgtool/format.hpp"
+#include "imgtool/formats/qcow2/bitmaps.hpp"
 #include "imgtool/formats/qcow2/layout.hpp"
 #include "imgtool/formats/qcow2/refcounts.hpp"
 #include "imgtool/formats/shared/slice_cache.hpp"
@@ -38,9 +39,13 @@ public:
     Status apply_snapshot(const std::string& id_or_name) override;
     Status delete_snapshot(const std::string& id_or_name) override;
     Status view_snapshot(const std::string& id_or_name) override;
+    Status amend(const CreateSettings& settings, OpenContext& context, bool force) override;
+    BitmapStore* bitmaps() override;
     Result<CheckReport> check(Repair repair, const ProblemSink& problem) override;
 
 private:
+    friend class Bitmaps; // a part of the image in a class of its own
+
     /// What an L2 entry says.
     enum class ClusterKind { unallocated, zero_plain, zero_reserved, data, compressed };
 
@@ -108,6 +113,7 @@ private:
     Status store_snapshots(std::vector<Snapshot> snapshots, Header header);
 
     // The disk's size (qcow2_resize.cpp).
+    Status set_size(u64 size);
     Status shrink(u64 size);
     Status grow(u64 size);
     Status clear_beyond_end();
@@ -117,7 +123,22 @@ private:
     Status hide_backing(u64 begin, u64 end);
     Status preallocate_range(u64 begin, u64 end, Preallocate how);
 
+    // Another version or refcount width (qcow2_amend.cpp).
+    using Progress = std::function<void(u64 done, u64 total)>;
+    Status upgrade();
+    Status downgrade(const Progress& progress);
+    Status expand_zeroes(const Progress& progress);
+    Status expand_table(u64 at, std::span<u8> table, std::vector<ClusterRun>& freed);
+    Status set_lazy_refcounts(bool on);
+    Status change_refcount_bits(u32 bits, const Progress& progress);
+    Status check_counts_fit(u64 max, u32 bits, u64& end);
+
+    Status repair_snapshots();
+
     // The image as a whole (qcow2_manage.cpp).
+    Status load_bitmaps();
+    Status note_write(u64 offset, u64 length);
+    Status put_header(Header header);
     Result<u64> write_new(std::span<const u8> bytes);
     ClusterRun run_of(u64 at, u64 bytes) const;
     Status settle_counts();
@@ -128,6 +149,7 @@ private:
     Header header_;
     Geometry geometry_;
     SnapshotTable snapshots_;
+    SnapshotRepair snapshot_repair_; // what is wrong with them, for a check
     std::vector<u64> l1_;
     std::vector<u64> dirty_l1_; // indices
     SliceCache l2_cache_;
@@ -136,6 +158,7 @@ private:
     u64 packed_end_ = 0;        // where the next compressed cluster may go; 0: in a new cluster
     bool wrote_data_ = false;   // since the last flush
     bool wrote_packed_ = false; // likewise
+    std::unique_ptr<Bitmaps> bitmaps_; // null until it is known that there may be some
 };
 
 /// The refcount check and repair (qcow2_check.cpp). Leaves the file's tables changed under the

@@ -61,6 +61,12 @@ Status Qcow2Image::write_header(Header header)
 {
     header.reftable_offset = refcounts_.table_offset();
     header.reftable_clusters = static_cast<u32>(refcounts_.table_bytes() >> geometry_.cluster_bits);
+    return put_header(std::move(header));
+}
+
+/// The same, with another refcount table.
+Status Qcow2Image::put_header(Header header)
+{
     auto bytes = encode_header(header);
     if (!bytes) {
         return fail(Errc::io, "No space left in the file header");
@@ -73,6 +79,34 @@ Status Qcow2Image::write_header(Header header)
     }
     header_ = std::move(header);
     return base::ok();
+}
+
+Status Qcow2Image::load_bitmaps()
+{
+    auto directory = read_bitmap_directory(*file_, header_);
+    if (!directory) {
+        return std::move(directory).error();
+    }
+    if (!directory.value().bitmaps.empty()) {
+        bitmaps_ = std::make_unique<Bitmaps>(*this, std::move(directory).value());
+    }
+    return base::ok();
+}
+
+BitmapStore* Qcow2Image::bitmaps()
+{
+    if (!bitmaps_) {
+        bitmaps_ = std::make_unique<Bitmaps>(*this, BitmapDirectory{});
+    }
+    if (!file_->read_only()) {
+        (void)bitmaps_->store_marked(); // where that fails they stay marked as in use
+    }
+    return bitmaps_.get();
+}
+
+Status Qcow2Image::note_write(u64 offset, u64 length)
+{
+    return bitmaps_ ? bitmaps_->note_write(offset, length) : base::ok();
 }
 
 Status Qcow2Image::set_backing(const std::string& name, const std::string& format)
@@ -93,6 +127,9 @@ Status Qcow2Image::set_backing(const std::string& name, const std::string& forma
 Result<bool> Qcow2Image::make_empty()
 {
     if (auto done = flush(); !done) {
+        return std::move(done).error();
+    }
+    if (auto done = note_write(0, header_.size); !done) {
         return std::move(done).error();
     }
     const std::vector<u64> old = std::exchange(l1_, std::vector<u64>(l1_.size()));

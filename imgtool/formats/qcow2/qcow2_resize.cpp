@@ -28,6 +28,11 @@ Status Qcow2Image::resize(u64 size, Preallocate how)
     if (header_.version < 3 && !snapshots_.snapshots.empty()) {
         return fail(Errc::unsupported, "Can't resize a v2 image which has snapshots");
     }
+    if (bitmaps_) {
+        if (auto done = bitmaps_->store_marked(); !done) {
+            return done;
+        }
+    }
     if (auto done = flush(); !done) {
         return done;
     }
@@ -43,9 +48,7 @@ Status Qcow2Image::resize(u64 size, Preallocate how)
 
 Status Qcow2Image::shrink(u64 size)
 {
-    Header header = header_;
-    header.size = size;
-    if (auto done = write_header(std::move(header)); !done) {
+    if (auto done = set_size(size); !done) {
         return done;
     }
     packed_end_ = 0;
@@ -180,9 +183,23 @@ Status Qcow2Image::grow(u64 size)
     if (auto done = flush(); !done) {
         return done;
     }
+    return set_size(size);
+}
+
+/// The size changes, and with it the bitmaps, which must fit.
+Status Qcow2Image::set_size(u64 size)
+{
     Header header = header_;
+    if (bitmaps_ && !bitmaps_->empty()) {
+        if (auto done = bitmaps_->prepare_resize(size, header); !done) {
+            return done;
+        }
+    }
     header.size = size;
-    return write_header(std::move(header));
+    if (auto done = write_header(std::move(header)); !done) {
+        return done;
+    }
+    return bitmaps_ ? bitmaps_->release_old() : base::ok();
 }
 
 /// Makes room for more L1 entries; the old table is left once the header names the new one.

@@ -234,9 +234,12 @@ Status Qcow2Image::apply_snapshot(const std::string& id_or_name)
     if (auto done = flush(); !done) {
         return done;
     }
+    if (bitmaps_ && !bitmaps_->empty()) {
+        return fail(Errc::unsupported, "Device has active dirty bitmaps");
+    }
     auto index = find_snapshot(id_or_name);
     if (!index) {
-        return std::move(index).error();
+        return fail(Errc::invalid_argument, "Failed to load snapshot: No such file or directory");
     }
     const Snapshot& snapshot = snapshots_.snapshots[index.value()];
     auto wanted = read_snapshot_l1(snapshot);

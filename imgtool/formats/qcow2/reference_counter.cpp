@@ -166,6 +166,29 @@ Status ReferenceCounter::count_l1(u64 offset, u32 entries, Table table)
     return base::ok();
 }
 
+/// Whether a snapshot's L1 table can be read.
+bool ReferenceCounter::check_snapshot(const Snapshot& snapshot)
+{
+    const std::string who =
+        fmt::format("ERROR snapshot {} ({}) ", snapshot.info.id, snapshot.info.name);
+    if (snapshot.l1_size == 0) {
+        return false;
+    }
+    if ((snapshot.l1_offset & geometry_.within()) != 0) {
+        corrupt(who + fmt::format("l1_offset={:#x}: L1 table is not cluster aligned; snapshot "
+                                  "table entry corrupted",
+                                  snapshot.l1_offset));
+        return false;
+    }
+    if (u64{snapshot.l1_size} * sizeof(u64) > kMaxL1Bytes) {
+        corrupt(who + fmt::format("l1_size={:#x}: L1 table is too large; snapshot table entry "
+                                  "corrupted",
+                                  snapshot.l1_size));
+        return false;
+    }
+    return true;
+}
+
 Status ReferenceCounter::count_all(const SnapshotTable& snapshots)
 {
     count(0, geometry_.cluster_size());
@@ -174,6 +197,9 @@ Status ReferenceCounter::count_all(const SnapshotTable& snapshots)
     }
     std::unordered_set<u64> seen;
     for (const Snapshot& snapshot : snapshots.snapshots) {
+        if (!check_snapshot(snapshot)) {
+            continue;
+        }
         if (!seen.insert(snapshot.l1_offset).second) {
             corrupt(fmt::format("ERROR: two snapshots have their L1 table at {:#x}",
                                 snapshot.l1_offset));

@@ -49,6 +49,7 @@ private:
     Status count_l1(u64 offset, u32 entries, Table table);
     Status count_l2(u64 offset, Table table);
     void count_data(u64 l2_entry, Table table, u64& next_contiguous);
+    bool check_snapshot(const Snapshot& snapshot);
     Status count_bitmaps(const Extension& e);
     void corrupt(const std::string& problem);
 
