@@ -19,7 +19,7 @@ constexpr u64 kMaxFreshBytes = u64{4} << 20; // placed at once
 } // namespace
 
 FlatImage::FlatImage(std::unique_ptr<ByteSource> file, const Shape& shape)
-    : file_{std::move(file)}, shape_{shape}, cache_{*file_, kPage, kCachedPages}
+    : file_{std::move(file)}, shape_{shape}, cache_{*file_, kPage, kCachedPages, table_end()}
 {}
 
 Result<u32> FlatImage::load_entry(u64 index)
