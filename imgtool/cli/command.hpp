@@ -68,7 +68,8 @@ enum LongOption {
     kOptBitmaps,
     kOptSalvage,
     kOptStartOffset,
-    kOptMaxLength
+    kOptMaxLength,
+    kOptFull
 };
 
 /// "--object is not supported yet", and kFailure.

@@ -132,6 +132,9 @@ void print_human(const Described& d)
     std::printf("image: %s\nfile format: %s\nvirtual size: %s (%llu bytes)\ndisk size: %s\n",
                 d.path.c_str(), info.format.c_str(), size_text(info.size).c_str(),
                 static_cast<unsigned long long>(info.size), size_text(d.allocated).c_str());
+    if (info.encrypted) {
+        std::printf("encrypted: yes\n");
+    }
     if (info.cluster_size != 0) {
         std::printf("cluster_size: %llu\n", static_cast<unsigned long long>(info.cluster_size));
     }
@@ -264,12 +267,18 @@ void write_json(JsonWriter& json, const Described& d)
         json.key("full-backing-filename");
         json.value(d.backing_path);
     }
+    if (info.encrypted) {
+        json.key("encrypted");
+        json.value_bool(true);
+    }
     if (!info.backing_name.empty()) {
         json.key("backing-filename");
         json.value(info.backing_name);
     }
-    json.key("dirty-flag");
-    json.value_bool(info.dirty);
+    if (info.has_dirty_flag) {
+        json.key("dirty-flag");
+        json.value_bool(info.dirty);
+    }
     json.end_object();
 }
 

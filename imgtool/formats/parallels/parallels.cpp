@@ -89,6 +89,7 @@ const FormatDriver kDriver{
     .create = create,
     .create_options = kCreateOptions,
     .has_backing = false,
+    .no_compression = true,
 };
 
 } // namespace img::parallels

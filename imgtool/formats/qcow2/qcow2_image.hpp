@@ -4,7 +4,7 @@
 #include "imgtool/format.hpp"
 #include "imgtool/formats/qcow2/layout.hpp"
 #include "imgtool/formats/qcow2/refcounts.hpp"
-#include "imgtool/source/slice_cache.hpp"
+#include "imgtool/formats/shared/slice_cache.hpp"
 
 #include <functional>
 #include <memory>

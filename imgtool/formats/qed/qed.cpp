@@ -99,6 +99,7 @@ const FormatDriver kDriver{
     .create = create,
     .create_options = kCreateOptions,
     .has_backing = true,
+    .no_compression = true,
 };
 
 } // namespace img::qed

@@ -404,7 +404,6 @@ ImageInfo QedImage::info()
             .size = header_.size,
             .cluster_size = header_.cluster_size,
             .dirty = (header_.features & feature::need_check) != 0,
-            .has_dirty_flag = true,
             .backing_name = header_.backing_name,
             .backing_format = has_backing() && raw ? "raw" : ""};
 }

@@ -3,7 +3,7 @@
 
 #include "imgtool/format.hpp"
 #include "imgtool/formats/qed/qed_layout.hpp"
-#include "imgtool/source/slice_cache.hpp"
+#include "imgtool/formats/shared/slice_cache.hpp"
 
 #include <memory>
 #include <vector>

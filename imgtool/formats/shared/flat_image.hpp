@@ -6,7 +6,7 @@
 #pragma once
 
 #include "imgtool/format.hpp"
-#include "imgtool/source/slice_cache.hpp"
+#include "imgtool/formats/shared/slice_cache.hpp"
 
 #include <memory>
 #include <optional>

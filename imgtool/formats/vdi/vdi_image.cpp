@@ -50,10 +50,7 @@ Result<std::unique_ptr<Image>> VdiImage::open(std::unique_ptr<ByteSource> file, 
 
 ImageInfo VdiImage::info()
 {
-    return {.format = "vdi",
-            .size = header_.disk_size,
-            .cluster_size = kBlockSize,
-            .has_dirty_flag = true};
+    return {.format = "vdi", .size = header_.disk_size, .cluster_size = kBlockSize};
 }
 
 std::optional<u64> VdiImage::block_at(u32 entry) const

@@ -1,4 +1,4 @@
-#include "imgtool/source/slice_cache.hpp"
+#include "imgtool/formats/shared/slice_cache.hpp"
 
 #include <algorithm>
 #include <vector>
@@ -92,6 +92,17 @@ Status SliceCache::write_one(u64 at)
     return it == slices_.end() || !it->second.dirty ? base::ok() : store(at, it->second);
 }
 
+Status SliceCache::store(u64 at, Slice& slice)
+{
+    const u64 length = std::min(slice_size_, end_ - at);
+    if (auto done = file_.write(FileOffset{at}, {slice.bytes.get(), length}); !done) {
+        return done;
+    }
+    slice.dirty = false;
+    --dirty_count_;
+    return base::ok();
+}
+
 void SliceCache::drop(u64 at, u64 length)
 {
     for (u64 slice = at; slice < at + length; slice += slice_size_) {
@@ -108,17 +119,6 @@ void SliceCache::clear()
     slices_.clear();
     dirty_count_ = 0;
     last_at_ = ~u64{0};
-}
-
-Status SliceCache::store(u64 at, Slice& slice)
-{
-    const u64 length = std::min(slice_size_, end_ - at);
-    if (auto done = file_.write(FileOffset{at}, {slice.bytes.get(), length}); !done) {
-        return done;
-    }
-    slice.dirty = false;
-    --dirty_count_;
-    return base::ok();
 }
 
 } // namespace img

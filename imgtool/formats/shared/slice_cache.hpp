@@ -1,7 +1,7 @@
 // A write-back cache of table slices (L2 tables, refcount blocks).
 //
 // It never writes by itself: the order in which kinds of metadata reach the file is the image's
-// business (flush() of each format). Only clean slices are dropped to make room.
+// business (flush()). Only clean slices are dropped to make room.
 #pragma once
 
 #include "base/result.hpp"
