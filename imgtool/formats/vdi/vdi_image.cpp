@@ -41,7 +41,7 @@ Result<std::unique_ptr<Image>> VdiImage::open(std::unique_ptr<ByteSource> file, 
     if (auto read = read_padded(*file, FileOffset{0}, start); !read) {
         return std::move(read).error();
     }
-    auto header = parse_header(start, file->size());
+    auto header = parse_header(start);
     if (!header) {
         return std::move(header).error();
     }

@@ -70,8 +70,7 @@ TEST_CASE("vdi: what a header cannot say is refused with its name")
              Lie{0x40, 1, "Image not in VDI format (bad signature 00000001)"},
              Lie{0x44, 0x20001, "unsupported VDI image (version 2.1)"},
              Lie{0x154, 513, "unsupported VDI image (unaligned block map offset 0x201)"},
-             Lie{0x154, 0, "the VDI image's block map lies outside the file"},
-             Lie{0x154, 1 << 20, "the VDI image's block map lies outside the file"},
+             Lie{0x154, 0, "the VDI image's block map lies on its header"},
              Lie{0x158, 513, "unsupported VDI image (unaligned data offset 0x201)"},
              Lie{0x168, 4096, "unsupported VDI image (sector size 4096 is not 512)"},
              Lie{0x178, 512, "unsupported VDI image (block size 512 is not 1048576)"},
@@ -97,7 +96,7 @@ TEST_CASE("vdi: a new image has the numbers and IDs that it should")
 {
     const Bytes dynamic = make(3 * kMiB + 5);
     CHECK(dynamic->size() == 1024);
-    const Header header = need(parse_header(*dynamic, dynamic->size()));
+    const Header header = need(parse_header(*dynamic));
     CHECK(header.disk_size == 3 * kMiB + 512);
     CHECK(header.blocks == 4);
     CHECK(header.allocated == 0);
@@ -152,6 +151,17 @@ TEST_CASE("vdi: check tells of lost, shared and impossible blocks, and repairs t
     ChainDisk disk = disk_of(bytes);
     const std::vector<u8> now = test::read_all(disk);
     CHECK(std::equal(now.begin() + kMiB, now.begin() + 2 * kMiB, now.begin() + 3 * kMiB));
+}
+
+TEST_CASE("vdi: a map past the end of the file is told of when it is needed")
+{
+    const Bytes bytes = make(3 * kMiB);
+    put(bytes, 0x154, 1 << 20);
+    ChainDisk disk = disk_of(bytes);
+    std::vector<u8> into(512);
+    CHECK(disk.read(0, into).error().message == "the block table ends past the end of the file");
+    CHECK(!disk.write(0, into));
+    CHECK(!disk.write_zeroes(0, kMiB));
 }
 
 TEST_CASE("vdi: a map cannot send writes into the header")
