@@ -95,7 +95,7 @@ TEST_CASE("parallels: what a header cannot say is refused")
              Lie{28, 5'000'000, "Invalid image: Too big cluster"},
              Lie{32, 0x7fff'ffff, "Catalog too large"},
              Lie{32, 0x1fff'ffff, "the block table of the Parallels image ends past the file"},
-             Lie{40, 0x7fff'ffff, "the Parallels image's disk is too large"},
+             Lie{40, 0x7fff'ffff, "Could not refresh total sector count: File too large"},
              Lie{44, 0x746f'6e59,
                  "parallels: Image was not closed correctly; cannot be opened "
                  "read/write"},
