@@ -177,7 +177,7 @@ TEST_CASE("vdi: a map cannot send writes into the header")
 
 TEST_CASE("vdi crash: cut anywhere, an image is sound and has what was flushed")
 {
-    const auto recording = test::record_writes(kDriver, *make(6 * kMiB), 200'000, 1);
+    const auto recording = test::record_writes(kDriver, *make(4 * kMiB), 60'000, 1);
 
     CHECK(test::check_prefixes(recording, 5) > 10);
     CHECK(test::check_losses(recording, 2) > 20);
