@@ -204,8 +204,8 @@ TEST_CASE("qed: a table cannot send writes into the L1 table")
 
 TEST_CASE("qed crash: cut anywhere, an image is sound and has what was flushed")
 {
-    const auto recording = test::record_writes(kDriver, *make(2'200'064), 8200, 1);
+    const auto recording = test::record_writes(kDriver, *make(2'200'064), 20'500, 1);
 
-    CHECK(test::check_prefixes(recording, 41) > 20);
+    CHECK(test::check_prefixes(recording, 17) > 20);
     CHECK(test::check_losses(recording, 2) > 20);
 }
