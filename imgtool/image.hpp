@@ -116,7 +116,7 @@ struct ImageInfo {
     u64 size = 0;                // bytes of the virtual disk
     u64 cluster_size = 0;        // bytes; 0 where the format has none
     bool dirty = false;          // not closed cleanly
-    bool has_dirty_flag = false; // whether the format reports one at all
+    bool has_dirty_flag = true;  // whether `info` tells of it at all
     bool has_compressed = false; // every cluster is compressed
     bool encrypted = false;
     std::string backing_name = {};            // as the image has it; empty when none

@@ -261,7 +261,7 @@ Status Conversion::check_format()
     if (!request_.backing_format.empty() && find_format(request_.backing_format) == nullptr) {
         return fail(Errc::unsupported, fmt::format("Unknown driver '{}'", request_.backing_format));
     }
-    if (request_.compress && format_->name == "raw") {
+    if (request_.compress && format_->no_compression) {
         return fail(Errc::invalid_argument, "Compression not supported for this file format");
     }
     return base::ok();
