@@ -196,8 +196,11 @@ public:
     virtual u64 allocated() { return file().allocated(); }
 
     /// Makes the disk `size` bytes long; what is new reads as zero, even where a backing file is
-    /// longer.
+    /// longer (but see ChainDisk::resize).
     virtual Status resize(u64 size, Preallocate how);
+
+    /// Tells how long the disk below is, which resize() must hide where it grows over it.
+    void set_backing_size(u64 bytes) { backing_size_ = bytes; }
 
     /// Refers to another backing file (empty: none) without touching any data.
     virtual Status set_backing(const std::string& name, const std::string& format);
@@ -237,6 +240,12 @@ public:
     /// Whether scripts expect check() of the format. Where qemu-img has none, a check is made only
     /// when asked for with --full or a repair.
     virtual bool checks_by_default() const { return true; }
+
+protected:
+    u64 backing_size() const { return backing_size_; }
+
+private:
+    u64 backing_size_ = 0; // bytes; 0: there is no disk below
 };
 
 } // namespace img
