@@ -1,6 +1,6 @@
 #include "imgtool/ops/rebase.hpp"
 
-#include "imgtool/ops/convert.hpp"
+#include "imgtool/ops/zero_scan.hpp"
 
 #include <algorithm>
 #include <cstring>
