@@ -54,7 +54,10 @@ constexpr std::array kCommands{
             "[-u] -b backing_file [-F backing_fmt] filename",
             run_rebase},
     Command{"resize", "", nullptr},
-    Command{"snapshot", "", nullptr},
+    Command{"snapshot",
+            "[--object objectdef] [--image-opts] [-U] [-q] [-l | -a snapshot | -c snapshot | -d "
+            "snapshot] filename",
+            run_snapshot},
 };
 
 void print_version()

@@ -2,6 +2,7 @@
 #include "base/endian.hpp"
 #include "imgtool/formats/qcow2/qcow2_image.hpp"
 
+#include <algorithm>
 #include <utility>
 
 namespace img::qcow2 {
@@ -12,6 +13,48 @@ using base::Errc;
 using base::fail;
 
 } // namespace
+
+/// Writes bytes into new clusters in one run; returns where. Nothing refers to them yet.
+Result<u64> Qcow2Image::write_new(std::span<const u8> bytes)
+{
+    if (bytes.empty()) {
+        return u64{0};
+    }
+    auto first = refcounts_.allocate_exactly(geometry_.clusters(bytes.size()));
+    if (!first) {
+        return std::move(first).error();
+    }
+    const u64 at = first.value() << geometry_.cluster_bits;
+    // Whole clusters, for programs that want to read them so.
+    std::vector<u8> padded(geometry_.clusters(bytes.size()) << geometry_.cluster_bits);
+    std::ranges::copy(bytes, padded.begin());
+    if (auto done = file_->write(FileOffset{at}, padded); !done) {
+        return std::move(done).error();
+    }
+    return at;
+}
+
+ClusterRun Qcow2Image::run_of(u64 at, u64 bytes) const
+{
+    return {at >> geometry_.cluster_bits, geometry_.clusters(bytes)};
+}
+
+/// Counts, and what finds them, on stable storage.
+Status Qcow2Image::settle_counts()
+{
+    if (auto done = refcounts_.make_room_for_table(); !done) {
+        return done;
+    }
+    for (const auto step : {&Refcounts::write_blocks, &Refcounts::write_table}) {
+        if (auto done = (refcounts_.*step)(); !done) {
+            return done;
+        }
+        if (auto done = file_->flush(); !done) {
+            return done;
+        }
+    }
+    return base::ok();
+}
 
 /// Makes `header` the image's, in one write. All that it refers to must be on stable storage.
 Status Qcow2Image::write_header(Header header)

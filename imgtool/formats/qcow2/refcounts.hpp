@@ -3,7 +3,7 @@
 
 #include "base/result.hpp"
 #include "imgtool/formats/qcow2/layout.hpp"
-#include "imgtool/formats/qcow2/slice_cache.hpp"
+#include "imgtool/formats/shared/slice_cache.hpp"
 
 #include <functional>
 #include <vector>

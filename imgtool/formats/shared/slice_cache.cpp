@@ -1,9 +1,9 @@
-#include "imgtool/formats/qcow2/slice_cache.hpp"
+#include "imgtool/formats/shared/slice_cache.hpp"
 
 #include <algorithm>
 #include <vector>
 
-namespace img::qcow2 {
+namespace img {
 
 Result<SliceCache::Slice*> SliceCache::find(u64 at)
 {
@@ -107,4 +107,4 @@ void SliceCache::clear()
     last_at_ = ~u64{0};
 }
 
-} // namespace img::qcow2
+} // namespace img

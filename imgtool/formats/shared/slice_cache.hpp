@@ -1,7 +1,7 @@
 // A write-back cache of table slices (L2 tables, refcount blocks).
 //
 // It never writes by itself: the order in which kinds of metadata reach the file is the image's
-// business (qcow2_image.cpp, flush). Only clean slices are dropped to make room.
+// business (flush()). Only clean slices are dropped to make room.
 #pragma once
 
 #include "base/result.hpp"
@@ -11,7 +11,7 @@
 #include <span>
 #include <unordered_map>
 
-namespace img::qcow2 {
+namespace img {
 
 class SliceCache {
 public:
@@ -58,4 +58,4 @@ private:
     std::unordered_map<u64, Slice> slices_;
 };
 
-} // namespace img::qcow2
+} // namespace img
