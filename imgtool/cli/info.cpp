@@ -275,8 +275,10 @@ void write_json(JsonWriter& json, const Described& d)
         json.key("backing-filename");
         json.value(info.backing_name);
     }
-    json.key("dirty-flag");
-    json.value_bool(info.dirty);
+    if (info.has_dirty_flag) {
+        json.key("dirty-flag");
+        json.value_bool(info.dirty);
+    }
     json.end_object();
 }
 
