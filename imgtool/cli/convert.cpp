@@ -306,6 +306,7 @@ bool Conversion::copy()
         .compress = request_.compress,
         .target_is_zero = request_.target_is_zero || (fresh && backing_.empty()),
         .target_has_backing = !backing_.empty(),
+        .own_zeroes = request_.skip_create,
         .threads = request_.threads,
         .progress = [this](u64 done, u64 total) { return progress_.step(done, total); }};
     if (request_.salvage) {
