@@ -91,10 +91,12 @@ struct FormatDriver {
     std::span<const CreateOption> create_options = {}; // in the order `create` prints them
     std::span<const CreateOption> amend_options = {};
     bool has_backing = false;    // images may have backing files
-    bool no_compression = false; // `convert -c` is refused
     /// The size of an image made from completed settings; null: `measure` is refused.
     Result<Measurement> (*measure)(const CreateSettings& settings,
                                    const Content& content) = nullptr;
+    /// False where no image has compressed blocks, so that `convert -c` can be refused before
+    /// anything is made; Image::packing() has the last word.
+    bool packs = true;
 };
 
 /// Opens an image that stands alone: no further files, keys or options.

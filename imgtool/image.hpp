@@ -171,6 +171,12 @@ public:
 
     /// Makes bytes from `from` on read as zero without writing them; returns for how many it could.
     virtual Result<u64> place_zeroes(GuestOffset from, u64 length) = 0;
+    /// The same, but they stay zero whatever backing file the image is given later: not by having
+    /// nothing there. 0 where the format has no such thing.
+    virtual Result<u64> place_own_zeroes(GuestOffset from, u64 length)
+    {
+        return info().backing_name.empty() ? Result<u64>{u64{0}} : place_zeroes(from, length);
+    }
 
     /// The block size and codec of compressed writes, if the format has them.
     struct Packing {

@@ -264,6 +264,37 @@ Status ChainDisk::write_zeroes(u64 offset, u64 length)
     return base::ok();
 }
 
+Status ChainDisk::write_own_zeroes(u64 offset, u64 length)
+{
+    if (read_only_) {
+        return fail(Errc::invalid_argument, "the disk is read-only");
+    }
+    if (auto good = check_range(offset, length); !good) {
+        return good;
+    }
+    reader_.forget();
+    Image& image = *layers_.front().image;
+    const u64 cluster = std::max(image.info().cluster_size, u64{64} << 10);
+    std::vector<u8> zeroes;
+    while (length != 0) {
+        auto handled = image.place_own_zeroes(GuestOffset{offset}, length);
+        if (!handled) {
+            return std::move(handled).error();
+        }
+        u64 n = handled.value();
+        if (n == 0) { // up to where a cluster begins, which may be done without writing
+            n = std::min(length, cluster - offset % cluster);
+            zeroes.resize(n);
+            if (auto done = write(offset, zeroes); !done) {
+                return done;
+            }
+        }
+        offset += n;
+        length -= n;
+    }
+    return base::ok();
+}
+
 Status ChainDisk::flush()
 {
     return read_only_ ? base::ok() : layers_.front().image->flush();

@@ -27,6 +27,7 @@ public:
     Status publish(const Placement& placement) override;
     void abandon(const Placement& placement) override;
     Result<u64> place_zeroes(GuestOffset from, u64 length) override;
+    Result<u64> place_own_zeroes(GuestOffset from, u64 length) override;
     std::optional<Packing> packing() const override;
     Status write_packed(GuestOffset block, std::span<const u8> packed) override;
     Status flush() override;
@@ -136,6 +137,7 @@ private:
     u64 packed_end_ = 0;        // where the next compressed cluster may go; 0: in a new cluster
     bool wrote_data_ = false;   // since the last flush
     bool wrote_packed_ = false; // likewise
+    bool own_zeroes_ = false; // zeroes are stored even where nothing would show through
 };
 
 /// The refcount check and repair (qcow2_check.cpp). Leaves the file's tables changed under the

@@ -99,7 +99,7 @@ const FormatDriver kDriver{
     .create = create,
     .create_options = kCreateOptions,
     .has_backing = true,
-    .no_compression = true,
+    .packs = false,
 };
 
 } // namespace img::qed

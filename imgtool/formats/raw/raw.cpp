@@ -174,7 +174,7 @@ const FormatDriver kDriver{
     .create = create,
     .create_options = kCreateOptions,
     .has_backing = false,
-    .no_compression = true,
+    .packs = false,
 };
 
 } // namespace img::raw
