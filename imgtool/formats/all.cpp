@@ -1,7 +1,12 @@
 #include "imgtool/formats/all.hpp"
 
+#include "imgtool/formats/qcow/qcow.hpp"
+#include "imgtool/formats/parallels/parallels.hpp"
 #include "imgtool/formats/qcow2/qcow2.hpp"
+#include "imgtool/formats/qed/qed.hpp"
 #include "imgtool/formats/raw/raw.hpp"
+#include "imgtool/formats/vpc/vpc.hpp"
+#include "imgtool/formats/vdi/vdi.hpp"
 
 #include <array>
 
@@ -11,7 +16,10 @@ namespace {
 
 constexpr std::array kFormats{
     &qcow2::kDriver,
+    &vpc::kDriver,
+    &qcow::kDriver,
     &raw::kDriver,
+    &qcow2::kDriver, &qed::kDriver, &parallels::kDriver, &vdi::kDriver, &raw::kDriver,
 };
 
 } // namespace
