@@ -27,6 +27,8 @@ struct Layer {
     std::optional<std::string> origin = {};
     /// What it is called as a node; null for a plain file.
     std::shared_ptr<const node::NodeName> node = {};
+    /// Why the next layer may not be read through this one; empty: it may.
+    std::string broken_link = {};
 };
 
 class ChainDisk final : public Disk {
