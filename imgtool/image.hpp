@@ -116,7 +116,7 @@ struct ImageInfo {
     u64 size = 0;                // bytes of the virtual disk
     u64 cluster_size = 0;        // bytes; 0 where the format has none
     bool dirty = false;          // not closed cleanly
-    bool has_dirty_flag = false; // whether the format reports one at all
+    bool has_dirty_flag = true;  // whether the format reports one at all
     bool has_compressed = false; // every cluster is compressed
     bool encrypted = false;
     std::string backing_name = {};            // as the image has it; empty when none
@@ -234,6 +234,9 @@ public:
         (void)problem;
         return base::fail(base::Errc::unsupported, "This image format does not support checks");
     }
+    /// Whether scripts expect check() of the format. Where qemu-img has none, a check is made only
+    /// when asked for with --full or a repair.
+    virtual bool checks_by_default() const { return true; }
 };
 
 } // namespace img

@@ -6,6 +6,10 @@
 #include "imgtool/formats/qcow2/qcow2.hpp"
 #include "imgtool/formats/raw/raw.hpp"
 #include "imgtool/formats/vmdk/vmdk.hpp"
+#include "imgtool/formats/qcow/qcow.hpp"
+#include "imgtool/formats/qcow2/qcow2.hpp"
+#include "imgtool/formats/raw/raw.hpp"
+#include "imgtool/formats/vpc/vpc.hpp"
 
 #include <array>
 
@@ -15,6 +19,10 @@ namespace {
 
 constexpr std::array kFormats{
     &qcow2::kDriver, &vmdk::kDriver, &bochs::kDriver, &cloop::kDriver, &dmg::kDriver, &raw::kDriver,
+    &qcow2::kDriver,
+    &vpc::kDriver,
+    &qcow::kDriver,
+    &raw::kDriver,
 };
 
 } // namespace
