@@ -94,7 +94,7 @@ public:
     }
 
     Status flush() override { return file_->flush(); }
-    ImageInfo info() override { return {.format = "raw", .size = size_, .has_dirty_flag = true}; }
+    ImageInfo info() override { return {.format = "raw", .size = size_}; }
 
 private:
     std::unique_ptr<ByteSource> file_;
