@@ -116,7 +116,7 @@ struct ImageInfo {
     u64 size = 0;                // bytes of the virtual disk
     u64 cluster_size = 0;        // bytes; 0 where the format has none
     bool dirty = false;          // not closed cleanly
-    bool has_dirty_flag = false; // whether the format reports one at all
+    bool has_dirty_flag = true;  // whether `info` tells of it at all
     bool has_compressed = false; // every cluster is compressed
     bool encrypted = false;
     std::string backing_name = {};            // as the image has it; empty when none
@@ -171,6 +171,12 @@ public:
 
     /// Makes bytes from `from` on read as zero without writing them; returns for how many it could.
     virtual Result<u64> place_zeroes(GuestOffset from, u64 length) = 0;
+    /// The same, but they stay zero whatever backing file the image is given later: not by having
+    /// nothing there. 0 where the format has no such thing.
+    virtual Result<u64> place_own_zeroes(GuestOffset from, u64 length)
+    {
+        return info().backing_name.empty() ? Result<u64>{u64{0}} : place_zeroes(from, length);
+    }
 
     /// The block size and codec of compressed writes, if the format has them.
     struct Packing {

@@ -22,8 +22,9 @@ ChainDisk::ChainDisk(std::vector<Layer> layers, bool read_only)
     : layers_{std::move(layers)}, read_only_{read_only}
 {
     for (std::size_t depth = 0; depth + 1 < layers_.size(); ++depth) {
-        layers_[depth].image->set_backing_size(layers_[depth + 1].image->size());
-        if (auto good = layers_[depth].image->check_backing(*layers_[depth + 1].image); !good) {
+        Image& below = *layers_[depth + 1].image;
+        layers_[depth].image->set_backing_size(below.size());
+        if (auto good = layers_[depth].image->check_backing(below); !good) {
             layers_[depth].broken_link = good.error().message;
         }
     }
@@ -261,6 +262,37 @@ Status ChainDisk::write_zeroes(u64 offset, u64 length)
                 // Reads as zero already; go on where whole clusters begin.
                 const u64 cluster = image.info().cluster_size;
                 n = std::min(n, cluster - offset % cluster);
+            }
+        }
+        offset += n;
+        length -= n;
+    }
+    return base::ok();
+}
+
+Status ChainDisk::write_own_zeroes(u64 offset, u64 length)
+{
+    if (read_only_) {
+        return fail(Errc::invalid_argument, "the disk is read-only");
+    }
+    if (auto good = check_range(offset, length); !good) {
+        return good;
+    }
+    reader_.forget();
+    Image& image = *layers_.front().image;
+    const u64 cluster = std::max(image.info().cluster_size, u64{64} << 10);
+    std::vector<u8> zeroes;
+    while (length != 0) {
+        auto handled = image.place_own_zeroes(GuestOffset{offset}, length);
+        if (!handled) {
+            return std::move(handled).error();
+        }
+        u64 n = handled.value();
+        if (n == 0) { // up to where a cluster begins, which may be done without writing
+            n = std::min(length, cluster - offset % cluster);
+            zeroes.resize(n);
+            if (auto done = write(offset, zeroes); !done) {
+                return done;
             }
         }
         offset += n;

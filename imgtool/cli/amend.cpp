@@ -1,4 +1,5 @@
 // imgtool amend
+#include "imgtool/cli/errors.hpp"
 #include "imgtool/cli/open_named.hpp"
 #include "imgtool/cli/progress.hpp"
 #include "imgtool/formats/all.hpp"
@@ -141,7 +142,7 @@ int amend(const Request& request, ChainDisk& disk)
                                  : 100.0 * static_cast<double>(done) / static_cast<double>(total));
     };
     if (auto done = top.image->amend(settings.value(), context, request.force); !done) {
-        return report(done.error().message);
+        return report_caused("", done.error().message);
     }
     if (auto done = disk.flush(); !done) {
         return report(done.error().message);

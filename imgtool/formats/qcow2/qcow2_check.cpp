@@ -399,6 +399,12 @@ Result<CheckReport> Qcow2Image::check(Repair repair, const ProblemSink& problem)
     const SnapshotRepair& wrong = snapshot_repair_;
     const bool fix = repair == Repair::all;
     if (!wrong.problems.empty() && !fix) {
+        if (header_.snapshot_count > kMaxSnapshots) {
+            return fail(Errc::corrupt,
+                        fmt::format("ERROR snapshot table too large\nYou can force-remove all {} "
+                                    "overhanging snapshots with qemu-img check -r all",
+                                    header_.snapshot_count - kMaxSnapshots));
+        }
         auto unread = read_snapshot_table(*file_, header_);
         return fail(Errc::corrupt, "ERROR failed to read the snapshot table: " +
                                        (unread ? std::string{} : unread.error().message));

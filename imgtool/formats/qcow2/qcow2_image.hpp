@@ -28,6 +28,7 @@ public:
     Status publish(const Placement& placement) override;
     void abandon(const Placement& placement) override;
     Result<u64> place_zeroes(GuestOffset from, u64 length) override;
+    Result<u64> place_own_zeroes(GuestOffset from, u64 length) override;
     std::optional<Packing> packing() const override;
     Status write_packed(GuestOffset block, std::span<const u8> packed) override;
     Status flush() override;
@@ -159,6 +160,7 @@ private:
     bool wrote_data_ = false;   // since the last flush
     bool wrote_packed_ = false; // likewise
     std::unique_ptr<Bitmaps> bitmaps_; // null until it is known that there may be some
+    bool own_zeroes_ = false; // zeroes are stored even where nothing would show through
 };
 
 /// The refcount check and repair (qcow2_check.cpp). Leaves the file's tables changed under the

@@ -244,7 +244,7 @@ Status Qcow2Image::apply_snapshot(const std::string& id_or_name)
     const Snapshot& snapshot = snapshots_.snapshots[index.value()];
     auto wanted = read_snapshot_l1(snapshot);
     if (!wanted) {
-        return std::move(wanted).error();
+        return std::move(wanted).error().in("Failed to load snapshot");
     }
     const u64 size = snapshot.info.disk_size;
     if (size > static_cast<u64>(INT64_MAX) - geometry_.cluster_size() ||
