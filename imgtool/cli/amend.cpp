@@ -148,9 +148,6 @@ int amend(const Request& request, ChainDisk& disk)
         return report(done.error().message);
     }
     progress.show(100);
-    if (request.common.progress) {
-        std::printf("    (100.00/100%%)\r"); // once for the work and once for the command
-    }
     return kSuccess;
 }
 

@@ -43,7 +43,7 @@ Result<std::string> check_value(const CreateOption& option, const std::string& v
         char* end = nullptr;
         errno = 0;
         const unsigned long long number = std::strtoull(value.c_str(), &end, 0);
-        if (value.empty() || *end != '\0' || errno != 0 || value[0] == '-') {
+        if (value.empty() || *end != '\0' || errno != 0) { // -1 is the highest, as QEMU takes it
             return fail(Errc::invalid_argument,
                         fmt::format("Parameter '{}' expects a number", option.name));
         }

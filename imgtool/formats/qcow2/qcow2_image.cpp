@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdio>
 
 namespace img::qcow2 {
 
@@ -126,8 +127,10 @@ Result<std::unique_ptr<Image>> Qcow2Image::open(std::unique_ptr<ByteSource> file
     }
     if (purpose == OpenFor::use && !file->read_only() && (features & incompatible::dirty) != 0) {
         // Refcounts were left behind; they are made good before anything is allocated by them.
-        auto repaired = check_file(*file, header.value(), snapshots.value(), Repair::all,
-                                   [](const std::string&) {});
+        // Nobody has asked for this repair, so nobody else would tell of it.
+        auto repaired = check_file(
+            *file, header.value(), snapshots.value(), Repair::all,
+            [](const std::string& problem) { std::fprintf(stderr, "%s\n", problem.c_str()); });
         if (!repaired) {
             return std::move(repaired).error().in("repairing a dirty image");
         }

@@ -63,6 +63,14 @@ void ReferenceCounter::count(u64 at, u64 length)
                                    at, length));
     }
     for (u64 cluster = first; cluster <= last; ++cluster) {
+        if (counts_.get(cluster) == geometry_.refcount_max()) {
+            corrupt(fmt::format("ERROR: overflow cluster offset={:#x}\n"
+                                "Use qemu-img amend to increase the refcount entry width or "
+                                "qemu-img convert to create a clean copy if the image cannot be "
+                                "opened for writing",
+                                cluster << geometry_.cluster_bits));
+            continue;
+        }
         counts_.increment(cluster);
     }
 }
