@@ -145,6 +145,7 @@ private:
     Status settle_counts();
     Status write_header(Header header);
     Status shrink_file();
+    Status punch_free_clusters();
 
     std::unique_ptr<ByteSource> file_;
     Header header_;
@@ -160,7 +161,7 @@ private:
     bool wrote_data_ = false;   // since the last flush
     bool wrote_packed_ = false; // likewise
     std::unique_ptr<Bitmaps> bitmaps_; // null until it is known that there may be some
-    bool own_zeroes_ = false; // zeroes are stored even where nothing would show through
+    bool own_zeroes_ = false;          // zeroes are stored even where nothing would show through
 };
 
 /// The refcount check and repair (qcow2_check.cpp). Leaves the file's tables changed under the

@@ -161,6 +161,9 @@ Status Qcow2Image::shrink_file()
             return done;
         }
     }
+    if (auto done = punch_free_clusters(); !done) {
+        return done;
+    }
     u64 end = geometry_.clusters(file_->size());
     while (end > 1) {
         auto count = refcounts_.get(end - 1);
@@ -179,6 +182,30 @@ Status Qcow2Image::shrink_file()
         return done; // the counts must say so before the clusters go
     }
     return file_->resize(end << geometry_.cluster_bits);
+}
+
+/// Gives back to the host what no longer holds anything in the midst of the file.
+Status Qcow2Image::punch_free_clusters()
+{
+    const u64 end = file_->size() >> geometry_.cluster_bits;
+    for (u64 first = 0, cluster = 0; cluster <= end; ++cluster) {
+        auto count = cluster < end ? refcounts_.get(cluster) : Result<u64>{u64{1}};
+        if (!count) {
+            return std::move(count).error();
+        }
+        if (count.value() == 0) {
+            continue;
+        }
+        if (cluster > first) {
+            auto done = file_->zero(FileOffset{first << geometry_.cluster_bits},
+                                    (cluster - first) << geometry_.cluster_bits);
+            if (!done) {
+                return done;
+            }
+        }
+        first = cluster + 1;
+    }
+    return base::ok();
 }
 
 } // namespace img::qcow2

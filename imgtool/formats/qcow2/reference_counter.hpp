@@ -3,6 +3,7 @@
 
 #include "imgtool/formats/qcow2/layout.hpp"
 
+#include <algorithm>
 #include <memory>
 #include <unordered_map>
 #include <unordered_set>
@@ -42,7 +43,8 @@ public:
     void uncount(u64 at, u64 length);
 
     const CountMap& counts() const { return counts_; }
-    u64 file_clusters() const { return file_clusters_; }
+    /// Of the file, and what it lacks at its end.
+    u64 file_clusters() const { return std::max(file_clusters_, counts_.end()); }
 
 private:
     enum class Table { active, of_snapshot };
