@@ -3,6 +3,7 @@
 #include "imgtool/formats/qcow/qcow.hpp"
 #include "imgtool/formats/qcow2/qcow2.hpp"
 #include "imgtool/formats/raw/raw.hpp"
+#include "imgtool/formats/vhdx/vhdx.hpp"
 #include "imgtool/formats/vpc/vpc.hpp"
 
 #include <array>
@@ -14,6 +15,7 @@ namespace {
 constexpr std::array kFormats{
     &qcow2::kDriver,
     &vpc::kDriver,
+    &vhdx::kDriver,
     &qcow::kDriver,
     &raw::kDriver,
 };
