@@ -53,6 +53,8 @@ struct OpenContext {
 /// What making an image needs beyond its file.
 struct CreateContext {
     OpenSibling make_sibling = {};
+    /// Opens a file that is there, such as the backing file, for reading.
+    OpenSibling open_sibling = {};
     const Secrets* secrets = nullptr;
     /// Random numbers and the time of creation.
     const Identity* identity = &Identity::of_host();

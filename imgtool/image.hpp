@@ -60,6 +60,7 @@ struct Extent {
         u64 packed_length = 0; // bytes in the file, an upper bound
         GuestOffset block{0};  // where the unpacked block begins on the disk
         u64 block_length = 0;  // unpacked bytes
+        u64 least = 0;         // of those that must be there, the rest is zero; 0: all
         Codec codec = Codec::raw_deflate;
     };
 
@@ -67,6 +68,7 @@ struct Extent {
     u64 length;               // bytes, at least 1
     FileOffset at{0};         // for Kind::data, and Kind::zero when `reserved`
     bool reserved = false;    // for Kind::zero
+    bool stored = false;      // for Kind::zero: data by the format, but a hole of the host's file
     Packed packed{};          // for Kind::compressed
     ByteSource* in = nullptr; // the file that `at` is in; null: Image::file()
     Sealing sealing{};        // for Kind::data
@@ -174,6 +176,7 @@ public:
     struct Packing {
         u64 block_size; // bytes
         Codec codec;
+        bool always = false; // blocks cannot be stored in any other way, however long they get
     };
     virtual std::optional<Packing> packing() const { return std::nullopt; }
     /// Stores the block at `block` (aligned) in its compressed form.
@@ -198,6 +201,13 @@ public:
 
     /// Refers to another backing file (empty: none) without touching any data.
     virtual Status set_backing(const std::string& name, const std::string& format);
+
+    /// Whether `backing` is the image that this one was made on top of, where the format can tell.
+    virtual Status check_backing(Image& backing)
+    {
+        (void)backing;
+        return base::ok();
+    }
 
     /// Gives up all the image's own data, so that all bytes are the backing file's. Says false when
     /// the format cannot; the caller then writes instead.

@@ -20,7 +20,13 @@ constexpr u64 kPiece = u64{256} << 10; // bytes handled at once where a buffer i
 
 ChainDisk::ChainDisk(std::vector<Layer> layers, bool read_only)
     : layers_{std::move(layers)}, read_only_{read_only}
-{}
+{
+    for (std::size_t depth = 0; depth + 1 < layers_.size(); ++depth) {
+        if (auto good = layers_[depth].image->check_backing(*layers_[depth + 1].image); !good) {
+            layers_[depth].broken_link = good.error().message;
+        }
+    }
+}
 
 Status ChainDisk::check_range(u64 offset, u64 length) const
 {
@@ -43,6 +49,9 @@ Result<ChainDisk::Found> ChainDisk::find(u64 offset, u64 limit, MapDetail detail
         const u64 below = depth + 1 < layers_.size() ? layers_[depth + 1].image->size() : 0;
         if (extent.value().kind != Extent::Kind::backing || offset >= below) {
             return Found{extent.value(), depth};
+        }
+        if (!layers_[depth].broken_link.empty()) {
+            return fail(Errc::invalid_argument, layers_[depth].broken_link);
         }
         limit = std::min(extent.value().length, below - offset);
     }

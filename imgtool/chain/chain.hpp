@@ -18,6 +18,8 @@ struct Layer {
     std::string path;
     std::string format;
     bool probed = false; // nobody said what the format is
+    /// Why the next layer may not be read through this one; empty: it may.
+    std::string broken_link = {};
 };
 
 class ChainDisk final : public Disk {

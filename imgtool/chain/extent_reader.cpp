@@ -57,7 +57,7 @@ Status ExtentReader::read_packed(Image& image, const Extent& extent, u64 offset,
             unpacked_.resize(packed.block_length);
         }
         const std::span<u8> block = whole ? into : std::span<u8>{unpacked_};
-        if (auto done = unpacker_.unpack(packed.codec, packed_, block); !done) {
+        if (auto done = unpacker_.unpack(packed.codec, packed_, block, packed.least); !done) {
             return std::move(done).error().in(fmt::format("guest offset {:#x}", offset));
         }
         if (whole) {

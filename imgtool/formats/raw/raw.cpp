@@ -70,7 +70,7 @@ public:
     }
 
     Status flush() override { return file_->flush(); }
-    ImageInfo info() override { return {.format = "raw", .size = size_}; }
+    ImageInfo info() override { return {.format = "raw", .size = size_, .has_dirty_flag = true}; }
 
 private:
     std::unique_ptr<ByteSource> file_;

@@ -37,9 +37,11 @@ public:
     std::vector<std::pair<u64, std::span<const u8>>> dirty_slices() const;
     /// Writes all dirty slices, in ascending order.
     Status write_dirty();
+    /// Writes the slice that begins at `at`, if it is dirty.
+    Status write_one(u64 at);
     /// Forgets what lies in [at, at + length), for clusters that are given back.
     void drop(u64 at, u64 length);
-    /// Forgets everything.
+    /// Forgets everything, for when the file is changed behind its back. Nothing may be dirty.
     void clear();
 
 private:
