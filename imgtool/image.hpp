@@ -40,10 +40,12 @@ enum class Codec : u8 {
 class SectorCipher;
 
 /// How the bytes of an extent are encrypted. They are ciphered in sectors of 512 bytes, each with
-/// its position; extents and placements with a cipher begin and end on sectors.
+/// its position. Extents and placements may begin and end inside of sectors, all of which lie in
+/// the file next to them: a sector begins in the file as many bytes before `at` as `position` is
+/// past a multiple of 512.
 struct Sealing {
     const SectorCipher* cipher = nullptr; // null: not encrypted; lives as long as the image
-    u64 position = 0;                     // bytes, of the first sector, as the cipher counts
+    u64 position = 0;                     // bytes, of the first byte, as the cipher counts
 };
 
 struct Extent {
@@ -188,6 +190,9 @@ public:
     virtual Status flush() = 0;
 
     virtual ImageInfo info() = 0;
+
+    /// Whether an image that was just made, without a backing file, reads as zero.
+    virtual bool is_zero_when_new() const { return true; }
 
     /// Bytes of host storage in use, of all the image's files.
     virtual u64 allocated() { return file().allocated(); }

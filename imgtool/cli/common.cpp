@@ -1,5 +1,7 @@
 #include "imgtool/cli/common.hpp"
 
+#include "imgtool/cli/object.hpp"
+
 #include <cstdlib>
 
 namespace img::cli {
@@ -25,8 +27,11 @@ Taken take_common(int c, const char* value, Common& common)
         common.image_opts = true;
         return Taken::yes;
     case kOptObject:
-        refuse("--object");
-        return Taken::bad;
+        if (auto added = add_object(value, common.secrets); !added) {
+            report(added.error().message);
+            return Taken::bad;
+        }
+        return Taken::yes;
     default:
         return Taken::no;
     }

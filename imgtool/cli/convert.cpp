@@ -1,6 +1,7 @@
 // imgtool convert
 #include "imgtool/ops/convert.hpp"
 #include "imgtool/cli/command.hpp"
+#include "imgtool/cli/object.hpp"
 #include "imgtool/formats/all.hpp"
 #include "imgtool/open.hpp"
 #include "imgtool/ops/create.hpp"
@@ -44,6 +45,7 @@ struct Request {
     bool target_is_zero = false;
     bool progress = false;
     bool share = false;
+    Secrets secrets;
 };
 
 bool parse_limited(const char* text, u64 min, u64 max, u64 multiple, u64& into)
@@ -76,7 +78,6 @@ struct Refused {
 };
 constexpr std::array kRefused{Refused{'l', "-l"},
                               Refused{'r', "-r"},
-                              Refused{kOptObject, "--object"},
                               Refused{kOptImageOpts, "--image-opts"},
                               Refused{kOptTargetImageOpts, "--target-image-opts"},
                               Refused{kOptBitmaps, "--bitmaps"},
@@ -140,6 +141,12 @@ bool take(int c, const char* value, Request& request)
         return true;
     case 'q': // takes back -p, as there is nothing else to be quiet about
         request.progress = false;
+        return true;
+    case kOptObject:
+        if (auto added = add_object(value, request.secrets); !added) {
+            report(added.error().message);
+            return false;
+        }
         return true;
     case 'C': // a hint: the host may copy
     case 'W': // a hint: the order of writes is free
@@ -224,7 +231,8 @@ Status Conversion::open_sources()
         auto source = open_chain({.path = path,
                                   .format = request_.source_format,
                                   .backing = {.trust_probed = true},
-                                  .share = request_.share});
+                                  .share = request_.share,
+                                  .secrets = &request_.secrets});
         if (!source) {
             return std::move(source).error().in(fmt::format("Could not open '{}'", path));
         }
@@ -282,11 +290,24 @@ Status Conversion::make_target()
     if (!completed) {
         return std::move(completed).error();
     }
-    if (auto made = create_image(*format_, request_.target, completed.value()); !made) {
+    if (auto made = create_image(*format_, request_.target, completed.value(), &request_.secrets);
+        !made) {
         return std::move(made).error().in(
             fmt::format("{}: error while converting {}", request_.target, request_.target_format));
     }
     return base::ok();
+}
+
+/// What of the options for making an image is needed to open it: "encrypt.key-secret".
+CreateSettings key_secrets(const CreateSettings& settings)
+{
+    CreateSettings keys;
+    for (const auto& setting : settings) {
+        if (setting.first.ends_with("key-secret")) {
+            keys.push_back(setting);
+        }
+    }
+    return keys;
 }
 
 Status Conversion::open_target()
@@ -295,7 +316,9 @@ Status Conversion::open_target()
                               .format = request_.target_format,
                               .read_only = false,
                               .backing = {.trust_probed = true},
-                              .unsafe = request_.cache == "unsafe"});
+                              .unsafe = request_.cache == "unsafe",
+                              .secrets = &request_.secrets,
+                              .format_options = key_secrets(request_.settings)});
     if (!target) {
         return std::move(target).error().in(fmt::format("Could not open '{}'", request_.target));
     }
@@ -324,7 +347,9 @@ Status Conversion::copy()
     const ConvertOptions options{
         .sparse_size = request_.sparse_size,
         .compress = request_.compress,
-        .target_is_zero = request_.target_is_zero || (fresh && request_.backing.empty()),
+        .target_is_zero =
+            request_.target_is_zero || (fresh && request_.backing.empty() &&
+                                        target_->layers().front().image->is_zero_when_new()),
         .target_has_backing = !request_.backing.empty(),
         .progress = [this](u64 done, u64 total) { return show_progress(done, total); }};
     if (auto done = convert(sources_, *target_, options); !done) {

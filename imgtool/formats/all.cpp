@@ -1,5 +1,6 @@
 #include "imgtool/formats/all.hpp"
 
+#include "imgtool/formats/luks/luks.hpp"
 #include "imgtool/formats/qcow/qcow.hpp"
 #include "imgtool/formats/qcow2/qcow2.hpp"
 #include "imgtool/formats/raw/raw.hpp"
@@ -13,6 +14,7 @@ namespace {
 constexpr std::array kFormats{
     &qcow2::kDriver,
     &qcow::kDriver,
+    &luks::kDriver,
     &raw::kDriver,
 };
 
