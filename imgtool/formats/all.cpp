@@ -4,6 +4,7 @@
 #include "imgtool/formats/qcow/qcow.hpp"
 #include "imgtool/formats/qcow2/qcow2.hpp"
 #include "imgtool/formats/raw/raw.hpp"
+#include "imgtool/formats/vpc/vpc.hpp"
 
 #include <array>
 
@@ -13,6 +14,7 @@ namespace {
 
 constexpr std::array kFormats{
     &qcow2::kDriver,
+    &vpc::kDriver,
     &qcow::kDriver,
     &luks::kDriver,
     &raw::kDriver,

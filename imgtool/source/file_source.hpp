@@ -51,6 +51,14 @@ private:
     u64 size_; // bytes; only this object changes it
     bool device_;
     bool unsafe_ = false;
+
+    // What run_at() last learnt; some file systems walk all pages of a run to find its end.
+    struct KnownRun {
+        u64 begin = 0, end = 0; // bytes; empty: nothing is known
+        bool data = false;
+    };
+    KnownRun find_run(u64 at) const;
+    KnownRun known_run_;
 };
 
 } // namespace img

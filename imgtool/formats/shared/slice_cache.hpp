@@ -35,7 +35,7 @@ public:
     Status write_dirty();
     /// Forgets what lies in [at, at + length), for clusters that are given back.
     void drop(u64 at, u64 length);
-    /// Forgets everything.
+    /// Forgets everything, for when the file is changed behind its back. Nothing may be dirty.
     void clear();
 
 private:
