@@ -2,9 +2,12 @@
 
 #include "imgtool/formats/luks/luks.hpp"
 #include "imgtool/formats/qcow/qcow.hpp"
+#include "imgtool/formats/parallels/parallels.hpp"
 #include "imgtool/formats/qcow2/qcow2.hpp"
+#include "imgtool/formats/qed/qed.hpp"
 #include "imgtool/formats/raw/raw.hpp"
 #include "imgtool/formats/vpc/vpc.hpp"
+#include "imgtool/formats/vdi/vdi.hpp"
 
 #include <array>
 
@@ -18,6 +21,7 @@ constexpr std::array kFormats{
     &qcow::kDriver,
     &luks::kDriver,
     &raw::kDriver,
+    &qcow2::kDriver, &qed::kDriver, &parallels::kDriver, &vdi::kDriver, &raw::kDriver,
 };
 
 } // namespace

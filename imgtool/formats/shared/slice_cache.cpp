@@ -89,6 +89,20 @@ Status SliceCache::write_dirty()
     return base::ok();
 }
 
+Status SliceCache::write_one(u64 at)
+{
+    const auto it = slices_.find(at);
+    if (it == slices_.end() || !it->second.dirty) {
+        return base::ok();
+    }
+    if (auto done = file_.write(FileOffset{at}, {it->second.bytes.get(), slice_size_}); !done) {
+        return done;
+    }
+    it->second.dirty = false;
+    --dirty_count_;
+    return base::ok();
+}
+
 void SliceCache::drop(u64 at, u64 length)
 {
     for (u64 slice = at; slice < at + length; slice += slice_size_) {

@@ -33,6 +33,8 @@ public:
 
     /// Writes all dirty slices, in ascending order.
     Status write_dirty();
+    /// Writes the slice that begins at `at`, if it is dirty.
+    Status write_one(u64 at);
     /// Forgets what lies in [at, at + length), for clusters that are given back.
     void drop(u64 at, u64 length);
     /// Forgets everything, for when the file is changed behind its back. Nothing may be dirty.
