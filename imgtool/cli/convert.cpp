@@ -223,7 +223,7 @@ Status Conversion::open_sources()
     for (const std::string& path : request_.sources) {
         auto source = open_chain({.path = path,
                                   .format = request_.source_format,
-                                  .backing = {.trust_probed = true},
+                                  .backing = {.trust_probed = true, .trust_data_files = true},
                                   .share = request_.share});
         if (!source) {
             return std::move(source).error().in(fmt::format("Could not open '{}'", path));
@@ -294,7 +294,7 @@ Status Conversion::open_target()
     auto target = open_chain({.path = request_.target,
                               .format = request_.target_format,
                               .read_only = false,
-                              .backing = {.trust_probed = true},
+                              .backing = {.trust_probed = true, .trust_data_files = true},
                               .unsafe = request_.cache == "unsafe"});
     if (!target) {
         return std::move(target).error().in(fmt::format("Could not open '{}'", request_.target));

@@ -18,7 +18,8 @@ public:
         : target_{target}, options_{options}, total_{total}, buffer_(kBufferSize)
     {
         Image& image = *target.layers().front().image;
-        const u64 cluster = image.info().cluster_size;
+        const ImageInfo info = image.info();
+        const u64 cluster = info.subcluster_size != 0 ? info.subcluster_size : info.cluster_size;
         // Parts of a cluster cannot be left out.
         granule_ = std::max({options.sparse_size, cluster, u64{512}});
         if (options.compress && image.packing()) {
@@ -42,7 +43,8 @@ private:
     bool is_skipped(const ChainDisk::Found& found) const;
     bool reads_zero(const Extent& extent) const
     {
-        return extent.kind == Extent::Kind::zero || extent.kind == Extent::Kind::backing;
+        return extent.kind == Extent::Kind::zero || extent.kind == Extent::Kind::backing ||
+               extent.reads_zero;
     }
 
     ChainDisk& target_;
@@ -189,8 +191,12 @@ Status Converter::write_packed(std::span<u8> bytes, u64 at)
     if (packed == 0) {
         return write_buffer(bytes, at);
     }
-    return target_.layers().front().image->write_packed(GuestOffset{at},
-                                                        std::span{packed_}.first(packed));
+    auto done = target_.layers().front().image->write_packed(GuestOffset{at},
+                                                             std::span{packed_}.first(packed));
+    if (!done) {
+        return std::move(done).error().in("error while writing at byte " + std::to_string(at));
+    }
+    return base::ok();
 }
 
 } // namespace
