@@ -1,6 +1,7 @@
 // What an image format is to the rest of the library: one FormatDriver each.
 #pragma once
 
+#include "imgtool/identity.hpp"
 #include "imgtool/image.hpp"
 
 #include <functional>
@@ -50,12 +51,16 @@ struct OpenContext {
     CreateSettings options = {};
     /// Reads metadata only: encrypted images can be opened without their key.
     bool no_io = false;
+    /// For formats that mark an image with new IDs when it is written to.
+    const Identity* identity = &Identity::of_host();
 };
 
 /// What making an image needs beyond its file.
 struct CreateContext {
     OpenSibling make_sibling = {};
     const Secrets* secrets = nullptr;
+    /// Random numbers and the time of creation.
+    const Identity* identity = &Identity::of_host();
 };
 
 /// What an image needs of a host file.

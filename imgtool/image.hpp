@@ -227,6 +227,9 @@ public:
         (void)problem;
         return base::fail(base::Errc::unsupported, "This image format does not support checks");
     }
+    /// Whether scripts expect check() of the format. Where qemu-img has none, a check is made only
+    /// when asked for with --full or a repair.
+    virtual bool checks_by_default() const { return true; }
 };
 
 } // namespace img

@@ -1,6 +1,5 @@
 #include "imgtool/chain/chain.hpp"
 
-#include "imgtool/filter/cipher.hpp"
 #include "imgtool/formats/all.hpp"
 
 #include <fmt/format.h>
@@ -60,64 +59,12 @@ Status ChainDisk::read(u64 offset, std::span<u8> into)
             return std::move(found).error();
         }
         const u64 n = found.value().extent.length;
-        if (auto done = read_extent(found.value(), offset, into.first(n)); !done) {
+        if (auto done = read_found(found.value(), offset, into.first(n)); !done) {
             return done;
         }
         offset += n;
         into = into.subspan(n);
     }
-    return base::ok();
-}
-
-Status ChainDisk::read_extent(const Found& found, u64 offset, std::span<u8> into)
-{
-    switch (found.extent.kind) {
-    case Extent::Kind::data:
-        return read_data(found, into);
-    case Extent::Kind::compressed:
-        return read_packed(found, offset, into);
-    case Extent::Kind::zero:
-    case Extent::Kind::backing:
-        std::ranges::fill(into, u8{0});
-        return base::ok();
-    }
-    return base::ok();
-}
-
-ByteSource& ChainDisk::file_of(const Found& found)
-{
-    return found.extent.in != nullptr ? *found.extent.in : layers_[found.depth].image->file();
-}
-
-Status ChainDisk::read_data(const Found& found, std::span<u8> into)
-{
-    const Sealing& sealing = found.extent.sealing;
-    if (auto done = read_padded(file_of(found), found.extent.at, into);
-        !done || sealing.cipher == nullptr) {
-        return done;
-    }
-    return sealing.cipher->decrypt(sealing.position, into);
-}
-
-Status ChainDisk::read_packed(const Found& found, u64 offset, std::span<u8> into)
-{
-    const Extent::Packed& packed = found.extent.packed;
-    Image& image = *layers_[found.depth].image;
-    if (unpacked_of_ != &image || unpacked_at_ != packed.at) {
-        unpacked_of_ = nullptr;
-        packed_.resize(packed.packed_length); // a format never says more than two blocks' worth
-        unpacked_.resize(packed.block_length);
-        if (auto done = read_padded(file_of(found), packed.at, packed_); !done) {
-            return done;
-        }
-        if (auto done = unpacker_.unpack(packed.codec, packed_, unpacked_); !done) {
-            return std::move(done).error().in(fmt::format("guest offset {:#x}", offset));
-        }
-        unpacked_of_ = &image;
-        unpacked_at_ = packed.at;
-    }
-    const auto from = unpacked_.begin() + static_cast<std::ptrdiff_t>(offset - packed.block.bytes);
-    std::copy_n(from, into.size(), into.begin());
     return base::ok();
 }
 
@@ -132,7 +79,7 @@ Status ChainDisk::write(u64 offset, std::span<const u8> from)
     if (auto good = check_disguise(offset, from); !good) {
         return good;
     }
-    unpacked_of_ = nullptr; // a cluster may be given to other data
+    reader_.forget(); // a cluster may be given to other data
     Image& image = *layers_.front().image;
     while (!from.empty()) {
         auto place = image.place(GuestOffset{offset}, from.size());
@@ -196,7 +143,7 @@ Status ChainDisk::fill(const Placement& at, u64 begin, u64 end)
             }
         } else {
             buffer.resize(extent.length);
-            if (auto done = read_extent(found.value(), begin, buffer); !done) {
+            if (auto done = read_found(found.value(), begin, buffer); !done) {
                 return done;
             }
             if (auto done = file.write(to, buffer); !done) {
@@ -241,7 +188,7 @@ Status ChainDisk::write_zeroes(u64 offset, u64 length)
     if (auto good = check_range(offset, length); !good) {
         return good;
     }
-    unpacked_of_ = nullptr;
+    reader_.forget();
     Image& image = *layers_.front().image;
     static constexpr std::array<u8, 4096> kZeroes{};
     while (length != 0) {

@@ -2,8 +2,8 @@
 // Written once for all formats.
 #pragma once
 
+#include "imgtool/chain/extent_reader.hpp"
 #include "imgtool/disk.hpp"
-#include "imgtool/filter/compression.hpp"
 #include "imgtool/image.hpp"
 
 #include <memory>
@@ -44,24 +44,18 @@ public:
 
 private:
     Status check_range(u64 offset, u64 length) const;
-    Status read_extent(const Found& found, u64 offset, std::span<u8> into);
-    ByteSource& file_of(const Found& found);
+    Status read_found(const Found& found, u64 offset, std::span<u8> into)
+    {
+        return reader_.read(*layers_[found.depth].image, found.extent, offset, into);
+    }
     ByteSource& file_of(const Placement& at);
-    Status read_data(const Found& found, std::span<u8> into);
-    Status read_packed(const Found& found, u64 offset, std::span<u8> into);
     Status write_fresh(const Placement& placement, std::span<const u8> from);
     Status fill(const Placement& placement, u64 begin, u64 end);
     Status check_disguise(u64 offset, std::span<const u8> from);
 
     std::vector<Layer> layers_;
     bool read_only_;
-
-    // The last unpacked block: guests read a compressed cluster in pieces.
-    Unpacker unpacker_;
-    std::vector<u8> packed_;
-    std::vector<u8> unpacked_;
-    FileOffset unpacked_at_{0};
-    const Image* unpacked_of_ = nullptr;
+    ExtentReader reader_;
 };
 
 } // namespace img

@@ -68,7 +68,8 @@ enum LongOption {
     kOptBitmaps,
     kOptSalvage,
     kOptStartOffset,
-    kOptMaxLength
+    kOptMaxLength,
+    kOptFull
 };
 
 /// "--object is not supported yet", and kFailure.
@@ -97,5 +98,11 @@ int run_convert(int argc, char** argv);
 int run_info(int argc, char** argv);
 int run_check(int argc, char** argv);
 int run_map(int argc, char** argv);
+int run_snapshot(int argc, char** argv);
+int run_compare(int argc, char** argv);
+int run_rebase(int argc, char** argv);
+int run_commit(int argc, char** argv);
+int run_dd(int argc, char** argv);
+int run_bench(int argc, char** argv);
 
 } // namespace img::cli

@@ -1,5 +1,6 @@
 // imgtool info
 #include "imgtool/cli/common.hpp"
+#include "imgtool/cli/snapshot_list.hpp"
 #include "imgtool/cli/text.hpp"
 #include "imgtool/formats/all.hpp"
 #include "imgtool/open.hpp"
@@ -8,7 +9,6 @@
 
 #include <algorithm>
 #include <array>
-#include <ctime>
 #include <sys/stat.h>
 
 namespace img::cli {
@@ -114,27 +114,6 @@ std::string human_key(std::string key)
     return key;
 }
 
-void print_snapshots(const std::vector<SnapshotInfo>& snapshots)
-{
-    std::printf("Snapshot list:\n%-9s %-16s %8s%20s%13s%11s\n", "ID", "TAG", "VM SIZE", "DATE",
-                "VM CLOCK", "ICOUNT");
-    for (const SnapshotInfo& s : snapshots) {
-        char date[64] = "";
-        const std::time_t seconds = s.date_s;
-        std::tm local = {};
-        if (localtime_r(&seconds, &local) != nullptr) {
-            std::strftime(date, sizeof date, "%Y-%m-%d %H:%M:%S", &local);
-        }
-        const u64 clock_s = s.vm_clock_ns / 1'000'000'000;
-        const std::string clock =
-            fmt::format("{:02}:{:02}:{:02}.{:03}", clock_s / 3600, clock_s / 60 % 60, clock_s % 60,
-                        s.vm_clock_ns / 1'000'000 % 1000);
-        std::printf("%-9s %-16s %8s%20s%13s%11s\n", s.id.c_str(), s.name.c_str(),
-                    size_text(s.vm_state_size).c_str(), date, clock.c_str(),
-                    s.icount ? std::to_string(*s.icount).c_str() : "");
-    }
-}
-
 void print_properties(const std::vector<Property>& properties, int level)
 {
     int index = 0;
@@ -153,6 +132,9 @@ void print_human(const Described& d)
     std::printf("image: %s\nfile format: %s\nvirtual size: %s (%llu bytes)\ndisk size: %s\n",
                 d.path.c_str(), info.format.c_str(), size_text(info.size).c_str(),
                 static_cast<unsigned long long>(info.size), size_text(d.allocated).c_str());
+    if (info.encrypted) {
+        std::printf("encrypted: yes\n");
+    }
     if (info.cluster_size != 0) {
         std::printf("cluster_size: %llu\n", static_cast<unsigned long long>(info.cluster_size));
     }
@@ -172,7 +154,7 @@ void print_human(const Described& d)
         }
     }
     if (!info.snapshots.empty()) {
-        print_snapshots(info.snapshots);
+        print_snapshot_list(info.snapshots);
     }
     if (!info.specific.empty()) {
         std::printf("Format specific information:\n");
@@ -284,6 +266,10 @@ void write_json(JsonWriter& json, const Described& d)
     if (!d.backing_path.empty()) {
         json.key("full-backing-filename");
         json.value(d.backing_path);
+    }
+    if (info.encrypted) {
+        json.key("encrypted");
+        json.value_bool(true);
     }
     if (!info.backing_name.empty()) {
         json.key("backing-filename");

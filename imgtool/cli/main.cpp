@@ -15,13 +15,23 @@ constexpr const char* kVersion = "0.1.0";
 // Those without a function are qemu-img's that are still to come.
 constexpr std::array kCommands{
     Command{"amend", "", nullptr},
-    Command{"bench", "", nullptr},
+    Command{"bench",
+            "[-c count] [-d depth] [-f fmt] [--flush-interval=flush_interval] [-i aio] [-n] "
+            "[--no-drain] [-o offset] [--pattern=pattern] [-q] [-s buffer_size] [-S step_size] [-t "
+            "cache] [-w] [-U] filename",
+            run_bench},
     Command{"bitmap", "", nullptr},
     Command{"check",
             "[-q] [-f fmt] [--output=ofmt] [-r [leaks | all]] [-T src_cache] [-U] filename",
             run_check},
-    Command{"commit", "", nullptr},
-    Command{"compare", "", nullptr},
+    Command{"commit",
+            "[--object objectdef] [--image-opts] [-q] [-f fmt] [-t cache] [-b base] [-r "
+            "rate_limit] [-d] [-p] filename",
+            run_commit},
+    Command{
+        "compare",
+        "[--image-opts] [-f fmt] [-F fmt] [-T src_cache] [-p] [-q] [-s] [-U] filename1 filename2",
+        run_compare},
     Command{"convert",
             "[--target-is-zero] [-U] [-C] [-c] [-p] [-q] [-n] [-f fmt] [-t cache] [-T src_cache] "
             "[-O output_fmt] [-B backing_file [-F backing_fmt]] [-o options] [-S sparse_size] "
@@ -30,15 +40,24 @@ constexpr std::array kCommands{
     Command{"create",
             "[-q] [-f fmt] [-b backing_file [-F backing_fmt]] [-u] [-o options] filename [size]",
             run_create},
-    Command{"dd", "", nullptr},
+    Command{"dd",
+            "[--image-opts] [-U] [-f fmt] [-O output_fmt] [bs=block_size] [count=blocks] "
+            "[skip=blocks] if=input of=output",
+            run_dd},
     Command{"info", "[-f fmt] [--output=ofmt] [--backing-chain] [-U] filename", run_info},
     Command{"map",
             "[-f fmt] [--start-offset=offset] [--max-length=len] [--output=ofmt] [-U] filename",
             run_map},
     Command{"measure", "", nullptr},
-    Command{"rebase", "", nullptr},
+    Command{"rebase",
+            "[--object objectdef] [--image-opts] [-U] [-q] [-f fmt] [-t cache] [-T src_cache] [-p] "
+            "[-u] -b backing_file [-F backing_fmt] filename",
+            run_rebase},
     Command{"resize", "", nullptr},
-    Command{"snapshot", "", nullptr},
+    Command{"snapshot",
+            "[--object objectdef] [--image-opts] [-U] [-q] [-l | -a snapshot | -c snapshot | -d "
+            "snapshot] filename",
+            run_snapshot},
 };
 
 void print_version()

@@ -3,6 +3,9 @@
 #include <libdeflate.h>
 #include <zstd.h>
 
+#include <algorithm>
+#include <array>
+
 namespace img {
 
 namespace {
@@ -10,8 +13,37 @@ namespace {
 using base::Errc;
 using base::fail;
 
-constexpr int kDeflateLevel = 6;
+// Smaller files than zlib's level 6, which qemu-img uses, in a quarter of its time
+// (docs/benchmarks.md).
+constexpr int kDeflateLevel = 2;
 constexpr int kZstdLevel = 3; // zstd's own default
+
+constexpr std::size_t kSample = 1024; // bytes
+constexpr std::size_t kSamples = 4;
+constexpr std::size_t kTrial = 8192; // bytes
+
+/// Whether bytes look like those of a random source or of packed data: all 256 values about equally
+/// often. Pearson's chi-squared statistic has then 255 degrees of freedom, a mean of 255 and a
+/// standard deviation of 23; machine code and text are above 5000.
+bool looks_random(std::span<const u8> bytes)
+{
+    if (bytes.size() < 2 * kSample * kSamples) {
+        return false;
+    }
+    std::array<u32, 256> counts{};
+    for (std::size_t i = 0; i < kSamples; ++i) {
+        for (const u8 byte : bytes.subspan(i * (bytes.size() / kSamples), kSample)) {
+            ++counts[byte];
+        }
+    }
+    constexpr u64 kExpected = kSample * kSamples / 256;
+    u64 squares = 0;
+    for (const u32 count : counts) {
+        squares += u64{count} * count;
+    }
+    constexpr u64 kLimit = 400;
+    return squares < kExpected * (kLimit + kSample * kSamples);
+}
 
 template <auto function>
 struct Deleter {
@@ -86,6 +118,12 @@ Packer::~Packer() = default;
 std::size_t Packer::pack(std::span<const u8> from, std::span<u8> into)
 {
     if (state_->codec == Codec::raw_deflate) {
+        if (looks_random(from) &&
+            libdeflate_deflate_compress(state_->deflate.get(), from.data(), kTrial, into.data(),
+                                        std::min(into.size(), kTrial - 1)) == 0) {
+            return 0; // a part of it does not become smaller: most of the time goes into such
+                      // blocks
+        }
         return libdeflate_deflate_compress(state_->deflate.get(), from.data(), from.size(),
                                            into.data(), into.size());
     }

@@ -1,7 +1,9 @@
 #include "imgtool/formats/all.hpp"
 
+#include "imgtool/formats/qcow/qcow.hpp"
 #include "imgtool/formats/qcow2/qcow2.hpp"
 #include "imgtool/formats/raw/raw.hpp"
+#include "imgtool/formats/vpc/vpc.hpp"
 
 #include <array>
 
@@ -11,6 +13,8 @@ namespace {
 
 constexpr std::array kFormats{
     &qcow2::kDriver,
+    &vpc::kDriver,
+    &qcow::kDriver,
     &raw::kDriver,
 };
 

@@ -1,7 +1,17 @@
+// Each thread takes the next job, reads it, looks for zeroes and compresses, all beside the others;
+// then it waits for its turn to write. So the target is written in order, by one thread at a time,
+// and comes out the same however many threads there are.
 #include "imgtool/ops/convert.hpp"
 
+#include "imgtool/ops/convert_plan.hpp"
+#include "imgtool/ops/turnstile.hpp"
+
 #include <algorithm>
-#include <cstring>
+#include <atomic>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
 
 namespace img {
 
@@ -10,155 +20,280 @@ namespace {
 using base::Errc;
 using base::fail;
 
-constexpr u64 kBufferSize = u64{2} << 20; // bytes; a multiple of every cluster size
+constexpr u64 kJobSize = u64{512} << 10; // bytes: read and written again from a processor's cache
+constexpr u64 kMaxGranule = u64{2} << 20;
+constexpr unsigned kMaxThreads = 16;
+
+ConvertRules make_rules(ChainDisk& target, const ConvertOptions& options,
+                        const std::optional<Image::Packing>& packing)
+{
+    // Parts of a cluster cannot be left out.
+    const ImageInfo info = target.layers().front().image->info();
+    const u64 cluster = info.subcluster_size != 0 ? info.subcluster_size : info.cluster_size;
+    const u64 granule =
+        packing ? packing->block_size
+                : std::min(std::max({options.sparse_size, cluster, u64{512}}), kMaxGranule);
+    return {.granule = granule,
+            // What is in the backing file need not be copied to fill up a cluster.
+            .edge = options.target_has_backing && !packing ? 512 : granule,
+            .job_size = std::max(kJobSize, granule),
+            .keep_zeroes = options.sparse_size == 0,
+            .target_is_zero = options.target_is_zero,
+            .only_top_layer = options.target_has_backing};
+}
+
+/// What a thread works with.
+struct Workspace {
+    /// A stretch of the job of one nature.
+    struct Run {
+        enum class Kind : u8 { data, zero, packed } kind;
+        u64 begin;                                    // bytes from the job's begin
+        u64 length;                                   // bytes
+        std::size_t packed_at = 0, packed_length = 0; // bytes of `packed`
+    };
+
+    ExtentReader reader;
+    std::vector<u8> bytes;
+    std::vector<u8> packed;
+    std::vector<Run> runs;
+    std::unique_ptr<Packer> packer;
+    ConvertJob job;
+};
 
 class Converter {
 public:
-    Converter(ChainDisk& target, const ConvertOptions& options, u64 total)
-        : target_{target}, options_{options}, total_{total}, buffer_(kBufferSize)
+    Converter(const std::vector<std::unique_ptr<ChainDisk>>& sources, ChainDisk& target,
+              const ConvertOptions& options)
+        : target_{target}, options_{options},
+          packing_{options.compress ? target.layers().front().image->packing() : std::nullopt},
+          rules_{make_rules(target, options, packing_)}, plan_{sources, rules_}
     {
-        Image& image = *target.layers().front().image;
-        const ImageInfo info = image.info();
-        const u64 cluster = info.subcluster_size != 0 ? info.subcluster_size : info.cluster_size;
-        // Parts of a cluster cannot be left out.
-        granule_ = std::max({options.sparse_size, cluster, u64{512}});
-        if (options.compress && image.packing()) {
-            packing_ = image.packing();
-            packer_ = std::make_unique<Packer>(packing_->codec);
-            packed_.resize(packing_->block_size - 1);
-            granule_ = packing_->block_size;
+        for (const auto& source : sources) {
+            for (const Layer& layer : source->layers()) {
+                concurrent_ = concurrent_ && layer.image->file().concurrent();
+            }
         }
-        // What is in the backing file need not be copied to fill up a cluster.
-        edge_ = options.target_has_backing && !packing_ ? 512 : granule_;
     }
 
-    Status copy(ChainDisk& source);
+    Status run();
 
 private:
-    Status copy_range(ChainDisk& source, u64 offset, u64 length);
-    Status write_buffer(std::span<const u8> bytes, u64 at);
+    void work();
+    bool take(Workspace& w, Status& error);
+    Status read(Workspace& w);
+    Status read_piece(Workspace& w, const ConvertJob::Piece& piece, std::span<u8> into);
+    Status salvage(Workspace& w, const ConvertJob::Piece& piece, std::span<u8> into);
+    void split(Workspace& w);
+    void pack(Workspace& w, Workspace::Run& run);
+    Status write(Workspace& w);
+    Status write_run(Workspace& w, const Workspace::Run& run);
     Status write_zeroes(u64 at, u64 length);
-    Status write_packed(std::span<u8> bytes, u64 at);
-    Status report(u64 at);
-    bool is_skipped(const ChainDisk::Found& found) const;
-    bool reads_zero(const Extent& extent) const
-    {
-        return extent.kind == Extent::Kind::zero || extent.kind == Extent::Kind::backing ||
-               extent.reads_zero;
-    }
+    void start_helpers();
 
     ChainDisk& target_;
     const ConvertOptions& options_;
-    u64 total_;     // bytes
-    u64 start_ = 0; // of the present source in the target
-    std::vector<u8> buffer_;
-    u64 granule_; // bytes that are looked at together for zeroes
-    u64 edge_;    // bytes to which ranges to copy are rounded
     std::optional<Image::Packing> packing_;
-    std::unique_ptr<Packer> packer_;
-    std::vector<u8> packed_;
+    ConvertRules rules_;
+
+    std::mutex plan_mutex_; // plan_, and whatever of the sources it asks
+    ConvertPlan plan_;
+    bool concurrent_ = true; // pieces may be read without plan_mutex_
+
+    Turnstile turn_; // the target, result_ and the options' functions
+    Status result_ = base::ok();
+    std::atomic<bool> stopped_ = false;
+    bool helping_ = false;
+    std::vector<std::jthread> helpers_; // of the thread that called run()
+
+    std::mutex salvage_mutex_;
 };
 
-Status Converter::report(u64 at)
+/// Threads are only made once there is something for them to do.
+void Converter::start_helpers()
 {
-    if (options_.progress && !options_.progress(at, total_)) {
+    const unsigned wanted =
+        options_.threads != 0 ? options_.threads : std::thread::hardware_concurrency();
+    const unsigned count = std::clamp(wanted, 1U, kMaxThreads);
+    while (helpers_.size() + 1 < count) {
+        helpers_.emplace_back([this] { work(); });
+    }
+}
+
+/// Takes the next job; false at the end. An error belongs to the job.
+bool Converter::take(Workspace& w, Status& error)
+{
+    const std::lock_guard lock{plan_mutex_};
+    if (stopped_) {
+        return false;
+    }
+    auto next = plan_.next(w.job);
+    if (!next) {
+        error = std::move(next).error();
+        stopped_ = true;
+        return true;
+    }
+    return next.value();
+}
+
+void Converter::work()
+{
+    Workspace w;
+    Status error = base::ok();
+    while (take(w, error)) {
+        if (error && w.job.kind == ConvertJob::Kind::data) {
+            error = read(w);
+            if (error) {
+                split(w);
+            }
+        }
+        turn_.enter(w.job.number);
+        if (result_) {
+            if (!helping_ && w.job.kind == ConvertJob::Kind::data) {
+                helping_ = true;
+                start_helpers();
+            }
+            result_ = error ? write(w) : std::move(error);
+            stopped_ = stopped_ || !result_;
+        }
+        turn_.leave();
+        error = base::ok();
+    }
+}
+
+Status Converter::read(Workspace& w)
+{
+    w.bytes.resize(w.job.length);
+    std::span<u8> into{w.bytes};
+    std::unique_lock lock{plan_mutex_, std::defer_lock};
+    if (!concurrent_) {
+        lock.lock();
+    }
+    for (const ConvertJob::Piece& piece : w.job.pieces) {
+        const std::span<u8> part = into.first(piece.extent.length);
+        if (auto done = read_piece(w, piece, part); !done) {
+            return std::move(done).error().in("error while reading at byte " +
+                                              std::to_string(piece.offset));
+        }
+        into = into.subspan(part.size());
+    }
+    return base::ok();
+}
+
+Status Converter::read_piece(Workspace& w, const ConvertJob::Piece& piece, std::span<u8> into)
+{
+    auto done = w.reader.read(*piece.image, piece.extent, piece.offset, into);
+    return done || !options_.salvage ? std::move(done) : salvage(w, piece, into);
+}
+
+/// Reads sector by sector; what cannot be read is zero.
+Status Converter::salvage(Workspace& w, const ConvertJob::Piece& piece, std::span<u8> into)
+{
+    for (u64 done = 0; done < into.size();) {
+        const u64 n = std::min<u64>(into.size() - done, 512 - (piece.offset + done) % 512);
+        Extent extent = piece.extent;
+        extent.at.bytes += done;
+        extent.sealing.position += done;
+        const auto part = into.subspan(done, n);
+        if (auto read = w.reader.read(*piece.image, extent, piece.offset + done, part); !read) {
+            const std::lock_guard lock{salvage_mutex_};
+            options_.salvage(piece.offset + done, read.error());
+            std::ranges::fill(part, u8{0});
+        }
+        done += n;
+    }
+    return base::ok();
+}
+
+/// Cuts what was read into runs of granules that are all data or all zero, or into packed blocks.
+void Converter::split(Workspace& w)
+{
+    using enum Workspace::Run::Kind;
+    w.runs.clear();
+    w.packed.clear();
+    const std::span<const u8> bytes{w.bytes};
+    for (u64 begin = 0; begin < bytes.size();) {
+        const u64 edge = rules_.granule - (w.job.at + begin) % rules_.granule;
+        const u64 length = std::min<u64>(bytes.size() - begin, edge);
+        const bool zero = !rules_.keep_zeroes && is_zero(bytes.subspan(begin, length));
+        Workspace::Run run{
+            .kind = zero ? Workspace::Run::Kind::zero : data, .begin = begin, .length = length};
+        if (packing_ && !zero) {
+            pack(w, run);
+        }
+        begin += length;
+        if (!w.runs.empty() && run.kind != packed && w.runs.back().kind == run.kind) {
+            w.runs.back().length += length;
+        } else {
+            w.runs.push_back(run);
+        }
+    }
+}
+
+/// Packs a block, unless it is not whole (where sources meet that do not end with a block) or does
+/// not become smaller.
+void Converter::pack(Workspace& w, Workspace::Run& run)
+{
+    const u64 block = packing_->block_size;
+    const u64 at = w.job.at + run.begin;
+    const bool last = at + run.length == target_.size();
+    if (at % block != 0 || (run.length < block && !last)) {
+        return;
+    }
+    std::span<const u8> whole = std::span<const u8>{w.bytes}.subspan(run.begin, run.length);
+    std::vector<u8> padded;
+    if (run.length < block) {
+        padded.assign(block, 0);
+        std::ranges::copy(whole, padded.begin());
+        whole = padded;
+    }
+    if (!w.packer) {
+        w.packer = std::make_unique<Packer>(packing_->codec);
+    }
+    const std::size_t begin = w.packed.size();
+    w.packed.resize(begin + block - 1);
+    const std::size_t n = w.packer->pack(whole, std::span{w.packed}.subspan(begin));
+    w.packed.resize(begin + n);
+    if (n != 0) {
+        run.kind = Workspace::Run::Kind::packed;
+        run.packed_at = begin;
+        run.packed_length = n;
+    }
+}
+
+Status Converter::write(Workspace& w)
+{
+    const u64 end = w.job.at + w.job.length;
+    Status done = base::ok();
+    if (w.job.kind == ConvertJob::Kind::zero) {
+        done = write_zeroes(w.job.at, w.job.length);
+    } else if (w.job.kind == ConvertJob::Kind::data) {
+        for (auto run = w.runs.begin(); done && run != w.runs.end(); ++run) {
+            done = write_run(w, *run);
+        }
+    }
+    if (done && options_.progress && !options_.progress(end, plan_.total())) {
         return fail(Errc::invalid_argument, "interrupted");
     }
-    return base::ok();
+    return done;
 }
 
-/// What the target has already, or will find in its backing file.
-bool Converter::is_skipped(const ChainDisk::Found& found) const
+Status Converter::write_run(Workspace& w, const Workspace::Run& run)
 {
-    if (options_.target_has_backing) {
-        return found.depth > 0;
+    const u64 at = w.job.at + run.begin;
+    if (run.kind == Workspace::Run::Kind::zero) {
+        return write_zeroes(at, run.length);
     }
-    return reads_zero(found.extent) && options_.target_is_zero && options_.sparse_size != 0;
-}
-
-Status Converter::copy(ChainDisk& source)
-{
-    const u64 size = source.size();
-    for (u64 offset = 0; offset < size;) {
-        auto found = source.find(offset, size - offset, MapDetail::exact);
-        if (!found) {
-            return std::move(found).error();
-        }
-        u64 length = found.value().extent.length;
-        const bool skip = is_skipped(found.value());
-        const bool zero = reads_zero(found.value().extent) && options_.sparse_size != 0;
-        if (const u64 end = offset + length; (skip || zero) && end < size) {
-            // What remains of the last granule is copied together with what follows.
-            const u64 over = (start_ + end) % edge_;
-            length -= std::min(length, over);
-        }
-        Status done = base::ok();
-        if (skip && length != 0) {
-            // nothing to do
-        } else if (zero && length != 0) {
-            done = write_zeroes(start_ + offset, length);
-        } else {
-            // Whole granules, so that what follows need not come back to a part of one.
-            const u64 wanted = start_ + offset + std::max(length, u64{1});
-            const u64 end = (wanted + edge_ - 1) / edge_ * edge_ - start_;
-            const u64 piece = kBufferSize - (start_ + offset) % granule_;
-            length = std::min({end - offset, size - offset, piece});
-            done = copy_range(source, offset, length);
-        }
-        if (!done) {
-            return done;
-        }
-        offset += length;
-        if (auto go_on = report(start_ + offset); !go_on) {
-            return go_on;
-        }
+    if (options_.throttle) {
+        options_.throttle(run.length);
     }
-    start_ += size;
-    return base::ok();
-}
-
-Status Converter::copy_range(ChainDisk& source, u64 offset, u64 length)
-{
-    const std::span<u8> bytes = std::span{buffer_}.first(length);
-    if (auto read = source.read(offset, bytes); !read) {
-        return std::move(read).error().in("error while reading at byte " + std::to_string(offset));
-    }
-    u64 at = start_ + offset;
-    if (options_.sparse_size == 0 && !packing_) {
-        return write_buffer(bytes, at);
-    }
-    // Runs of granules that are all data or all zero.
-    for (u64 done = 0; done < length;) {
-        const auto granule_end = [&](u64 from) {
-            return std::min(length, from + granule_ - (at + from) % granule_);
-        };
-        u64 end = granule_end(done);
-        const bool zero = options_.sparse_size != 0 && is_zero(bytes.subspan(done, end - done));
-        while (end < length && !packing_) {
-            const u64 next = granule_end(end);
-            if (is_zero(bytes.subspan(end, next - end)) != zero) {
-                break;
-            }
-            end = next;
-        }
-        const auto run = bytes.subspan(done, end - done);
-        Status written = zero       ? write_zeroes(at + done, run.size())
-                         : packing_ ? write_packed(run, at + done)
-                                    : write_buffer(run, at + done);
-        if (!written) {
-            return written;
-        }
-        done = end;
-    }
-    return base::ok();
-}
-
-Status Converter::write_buffer(std::span<const u8> bytes, u64 at)
-{
-    if (auto done = target_.write(at, bytes); !done) {
-        return std::move(done).error().in("error while writing at byte " + std::to_string(at));
-    }
-    return base::ok();
+    auto done =
+        run.kind == Workspace::Run::Kind::packed
+            ? target_.layers().front().image->write_packed(
+                  GuestOffset{at}, std::span{w.packed}.subspan(run.packed_at, run.packed_length))
+            : target_.write(at, std::span{w.bytes}.subspan(run.begin, run.length));
+    return done ? std::move(done)
+                : Status{std::move(done).error().in("error while writing at byte " +
+                                                    std::to_string(at))};
 }
 
 Status Converter::write_zeroes(u64 at, u64 length)
@@ -174,57 +309,19 @@ Status Converter::write_zeroes(u64 at, u64 length)
     return length == 0 ? base::ok() : target_.write_zeroes(at, length);
 }
 
-Status Converter::write_packed(std::span<u8> bytes, u64 at)
+Status Converter::run()
 {
-    const u64 block = packing_->block_size;
-    if (at % block != 0 || (bytes.size() < block && at + bytes.size() < target_.size())) {
-        return write_buffer(bytes, at); // sources that do not end with a cluster, one after another
-    }
-    std::span<const u8> whole = bytes;
-    std::vector<u8> padded;
-    if (bytes.size() < block) { // the last one on the disk
-        padded.assign(block, 0);
-        std::ranges::copy(bytes, padded.begin());
-        whole = padded;
-    }
-    const std::size_t packed = packer_->pack(whole, packed_);
-    if (packed == 0) {
-        return write_buffer(bytes, at);
-    }
-    auto done = target_.layers().front().image->write_packed(GuestOffset{at},
-                                                             std::span{packed_}.first(packed));
-    if (!done) {
-        return std::move(done).error().in("error while writing at byte " + std::to_string(at));
-    }
-    return base::ok();
+    work();
+    helpers_.clear(); // waits for them
+    return std::move(result_);
 }
 
 } // namespace
 
-bool is_zero(std::span<const u8> bytes)
-{
-    // Most data differs early; what does not is compared with itself one byte on, by the library's
-    // fastest code.
-    if (bytes.empty()) {
-        return true;
-    }
-    return bytes[0] == 0 && std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0;
-}
-
 Status convert(const std::vector<std::unique_ptr<ChainDisk>>& sources, ChainDisk& target,
                const ConvertOptions& options)
 {
-    u64 total = 0;
-    for (const auto& source : sources) {
-        total += source->size();
-    }
-    Converter converter{target, options, total};
-    for (const auto& source : sources) {
-        if (auto done = converter.copy(*source); !done) {
-            return done;
-        }
-    }
-    return base::ok();
+    return Converter{sources, target, options}.run();
 }
 
 } // namespace img

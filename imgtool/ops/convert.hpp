@@ -2,6 +2,7 @@
 #pragma once
 
 #include "imgtool/chain/chain.hpp"
+#include "imgtool/ops/zero_scan.hpp"
 
 #include <functional>
 #include <memory>
@@ -14,16 +15,21 @@ struct ConvertOptions {
     bool compress = false;
     bool target_is_zero = true;      // a new image without a backing file
     bool target_has_backing = false; // what the source's top image lacks is in the target's backing
-    /// Called now and then; false stops the conversion.
+    unsigned threads = 0;            // at most so many; 0: as many as the host has processors
+    /// Called now and then, in the disk's order, from one thread at a time; false stops the
+    /// conversion.
     std::function<bool(u64 done, u64 total)> progress = {};
+    /// When set, what cannot be read is told here (bytes of the source disk) and is zero in the
+    /// target (`--salvage`). Called from one thread at a time.
+    std::function<void(u64 offset, const base::Error& error)> salvage = {};
+    /// When set, called before each write of so many bytes, to slow it down (`-r`).
+    std::function<void(u64 bytes)> throttle = {};
 };
 
 /// Copies the sources, one after the other, to the beginning of the target. The target must be
-/// large enough. Nothing is flushed. Error: `invalid_argument` when stopped.
+/// large enough. Nothing is flushed. What is written, and where in the target's file, does not
+/// depend on the number of threads. Error: `invalid_argument` when stopped.
 Status convert(const std::vector<std::unique_ptr<ChainDisk>>& sources, ChainDisk& target,
                const ConvertOptions& options);
-
-/// Whether all bytes are zero.
-bool is_zero(std::span<const u8> bytes);
 
 } // namespace img

@@ -29,6 +29,8 @@ public:
     virtual const std::string& name() const = 0; // for messages
     virtual u64 size() const = 0;                // bytes
     virtual bool read_only() const = 0;
+    /// Whether read() may be called from several threads at once while nobody writes.
+    virtual bool concurrent() const { return false; }
 
     /// Fills `into` completely or fails; there are no short reads.
     virtual Status read(FileOffset at, std::span<u8> into) = 0;

@@ -141,6 +141,7 @@ Status FileSource::read(FileOffset at, std::span<u8> into)
 
 Status FileSource::write(FileOffset at, std::span<const u8> from)
 {
+    known_run_ = {};
     std::size_t done = 0;
     while (done < from.size()) {
         const ssize_t n = ::pwrite(fd_, from.data() + done, from.size() - done,
@@ -159,6 +160,7 @@ Status FileSource::write(FileOffset at, std::span<const u8> from)
 
 Status FileSource::zero(FileOffset at, u64 length)
 {
+    known_run_ = {};
     const u64 end = at.bytes + length;
     if (!device_ && at.bytes < size_) {
         const u64 inside = std::min(length, size_ - at.bytes);
@@ -186,6 +188,7 @@ Status FileSource::zero(FileOffset at, u64 length)
 
 Status FileSource::resize(u64 size)
 {
+    known_run_ = {};
     if (device_) {
         return size <= size_ ? base::ok()
                              : Status{fail(Errc::io, "a block device cannot be made larger")};
@@ -202,6 +205,7 @@ Status FileSource::resize(u64 size)
 
 Status FileSource::reserve(FileOffset at, u64 length)
 {
+    known_run_ = {};
     const int error =
         ::posix_fallocate(fd_, static_cast<off_t>(at.bytes), static_cast<off_t>(length));
     if (error != 0) {
@@ -222,20 +226,26 @@ Status FileSource::flush()
 
 Result<ByteSource::Run> FileSource::run_at(FileOffset at)
 {
-    const u64 rest = size_ - at.bytes;
-    const off_t data = ::lseek(fd_, static_cast<off_t>(at.bytes), SEEK_DATA);
+    if (at.bytes < known_run_.begin || at.bytes >= known_run_.end) {
+        known_run_ = find_run(at.bytes);
+    }
+    return Run{.data = known_run_.data, .length = known_run_.end - at.bytes};
+}
+
+FileSource::KnownRun FileSource::find_run(u64 at) const
+{
+    const off_t data = ::lseek(fd_, static_cast<off_t>(at), SEEK_DATA);
     if (data < 0) {
         // ENXIO: a hole to the end. Otherwise the host cannot tell, and all counts as data.
-        return Run{.data = errno != ENXIO, .length = rest};
+        return {.begin = at, .end = size_, .data = errno != ENXIO};
     }
-    if (static_cast<u64>(data) > at.bytes) {
-        return Run{.data = false, .length = std::min(rest, static_cast<u64>(data) - at.bytes)};
+    if (static_cast<u64>(data) > at) {
+        return {.begin = at, .end = std::min(size_, static_cast<u64>(data)), .data = false};
     }
-    const off_t hole = ::lseek(fd_, static_cast<off_t>(at.bytes), SEEK_HOLE);
-    if (hole < 0 || static_cast<u64>(hole) <= at.bytes) {
-        return Run{.data = true, .length = rest};
-    }
-    return Run{.data = true, .length = std::min(rest, static_cast<u64>(hole) - at.bytes)};
+    const off_t hole = ::lseek(fd_, static_cast<off_t>(at), SEEK_HOLE);
+    const bool known = hole >= 0 && static_cast<u64>(hole) > at;
+    return {
+        .begin = at, .end = known ? std::min(size_, static_cast<u64>(hole)) : size_, .data = true};
 }
 
 u64 FileSource::allocated() const

@@ -27,6 +27,7 @@ public:
     const std::string& name() const override { return path_; }
     u64 size() const override { return size_; }
     bool read_only() const override { return access_ == Access::read_only; }
+    bool concurrent() const override { return true; }
     Status read(FileOffset at, std::span<u8> into) override;
     Status write(FileOffset at, std::span<const u8> from) override;
     Status zero(FileOffset at, u64 length) override;
@@ -50,6 +51,14 @@ private:
     u64 size_; // bytes; only this object changes it
     bool device_;
     bool unsafe_ = false;
+
+    // What run_at() last learnt; some file systems walk all pages of a run to find its end.
+    struct KnownRun {
+        u64 begin = 0, end = 0; // bytes; empty: nothing is known
+        bool data = false;
+    };
+    KnownRun find_run(u64 at) const;
+    KnownRun known_run_;
 };
 
 } // namespace img

@@ -90,7 +90,7 @@ void check_remains(const std::vector<u8>& bytes, const Recording& r, std::size_t
     ChainDisk disk{std::move(layers), true};
     const std::vector<u8> now = read_all(disk);
     const std::vector<u8>& then = std::prev(last)->second;
-    bool kept = now.size() == then.size();
+    bool kept = then.empty() || now.size() == then.size();
     for (std::size_t i = 0; kept && i < then.size(); ++i) {
         kept = then[i] == 0 || then[i] == now[i];
     }
@@ -99,7 +99,8 @@ void check_remains(const std::vector<u8>& bytes, const Recording& r, std::size_t
 
 } // namespace
 
-Recording record_writes(const FormatDriver& driver, std::vector<u8> start, u64 block, u32 seed)
+Recording record_run(const FormatDriver& driver, std::vector<u8> start,
+                     const std::function<void(ChainDisk& disk, Recording& recording)>& run)
 {
     Recording r{.driver = &driver, .start = std::move(start)};
     std::vector<Layer> layers;
@@ -108,24 +109,31 @@ Recording record_writes(const FormatDriver& driver, std::vector<u8> start, u64 b
          .path = "memory",
          .format = std::string{driver.name}});
     ChainDisk disk{std::move(layers), false};
-    std::vector<u64> blocks(disk.size() / block);
-    for (std::size_t i = 0; i < blocks.size(); ++i) {
-        blocks[i] = i;
-    }
-    std::mt19937 random{seed};
-    std::shuffle(blocks.begin(), blocks.end(), random);
-    std::vector<u8> mirror(disk.size());
-    for (const u64 at : blocks) {
-        const std::vector<u8> data = noise(block, static_cast<u32>(at));
-        REQUIRE(disk.write(at * block, data));
-        std::copy(data.begin(), data.end(),
-                  mirror.begin() + static_cast<std::ptrdiff_t>(at * block));
-        if (random() % 8 == 0) {
-            REQUIRE(disk.flush());
-            r.flushed[r.log.size()] = mirror;
-        }
-    }
+    run(disk, r);
     return r;
+}
+
+Recording record_writes(const FormatDriver& driver, std::vector<u8> start, u64 block, u32 seed)
+{
+    return record_run(driver, std::move(start), [&](ChainDisk& disk, Recording& r) {
+        std::vector<u64> blocks(disk.size() / block);
+        for (std::size_t i = 0; i < blocks.size(); ++i) {
+            blocks[i] = i;
+        }
+        std::mt19937 random{seed};
+        std::shuffle(blocks.begin(), blocks.end(), random);
+        std::vector<u8> mirror(disk.size());
+        for (const u64 at : blocks) {
+            const std::vector<u8> data = noise(block, static_cast<u32>(at));
+            REQUIRE(disk.write(at * block, data));
+            std::copy(data.begin(), data.end(),
+                      mirror.begin() + static_cast<std::ptrdiff_t>(at * block));
+            if (random() % 8 == 0) {
+                REQUIRE(disk.flush());
+                r.flushed[r.log.size()] = mirror;
+            }
+        }
+    });
 }
 
 int check_prefixes(const Recording& r, std::size_t step)

@@ -6,6 +6,7 @@
 #include "imgtool/chain/chain.hpp"
 #include "imgtool/format.hpp"
 
+#include <functional>
 #include <map>
 #include <vector>
 
@@ -30,6 +31,11 @@ struct Recording {
 /// Writes each block of `block` bytes of the disk in `start` once, in a random order, with a flush
 /// now and then. The disk must read as zero.
 Recording record_writes(const FormatDriver& driver, std::vector<u8> start, u64 block, u32 seed);
+
+/// Any other run: `run` does what it likes with the disk. What it puts into `flushed` (by the
+/// length of the log) must be there from then on.
+Recording record_run(const FormatDriver& driver, std::vector<u8> start,
+                     const std::function<void(ChainDisk& disk, Recording& recording)>& run);
 
 /// Every prefix of the log (one in `step`) must open, be sound but for leaks by check(), and hold
 /// all that had been flushed. Returns how many cuts that were.

@@ -166,15 +166,34 @@ struct PackedRange {
 PackedRange packed_range(const Geometry& geometry, u64 l2_entry);
 u64 packed_entry(const Geometry& geometry, PackedRange range);
 
+/// An internal snapshot (qcow2.txt, "Snapshots").
 struct Snapshot {
     SnapshotInfo info = {};
     u64 l1_offset = 0;
-    u32 l1_size = 0; // entries
+    u32 l1_size = 0;                    // entries
+    std::vector<u8> unknown_extra = {}; // extra data after what we know of it
+    bool complete = true;               // its extra data has all that version 3 asks for
 };
 struct SnapshotTable {
     std::vector<Snapshot> snapshots;
     u64 bytes = 0; // its length in the file
 };
-base::Result<SnapshotTable> read_snapshot_table(ByteSource& file, const Header& header);
+
+inline constexpr u32 kMaxSnapshotExtra = 1024; // bytes, as QEMU takes
+
+/// What a check does about a table that is too large in some way: says so and leaves it out.
+struct SnapshotRepair {
+    u32 discarded = 0;                      // snapshots at the end that are too many
+    std::vector<std::string> problems = {}; // what was left out or is missing, a line each
+};
+
+/// Errors: `corrupt`. With `repair` oversized tables are cut instead.
+base::Result<SnapshotTable> read_snapshot_table(ByteSource& file, const Header& header,
+                                                SnapshotRepair* repair = nullptr);
+/// The bytes of a table, each entry with the extra data of version 3.
+std::vector<u8> encode_snapshot_table(const std::vector<Snapshot>& snapshots);
+
+/// Whether a snapshot's L1 table is where and what it can be. Error: `corrupt`.
+base::Status check_snapshot_l1(const Geometry& geometry, const Snapshot& snapshot);
 
 } // namespace img::qcow2

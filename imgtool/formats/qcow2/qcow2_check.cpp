@@ -53,6 +53,12 @@ private:
     Result<bool> flag_is_right(u64 table_entry, std::string_view what, u64 index);
     Status clear_dirty();
     void problem(const std::string& text) { problem_(text); }
+    /// Once all counts are right, so are flags that follow them.
+    bool may_fix_flags() const
+    {
+        return repair_ == Repair::all || (repair_ == Repair::leaks && report_.corruptions == 0 &&
+                                          report_.leaks == 0 && report_.check_errors == 0);
+    }
     bool may_fix(bool leak) const
     {
         return repair_ == Repair::all || (leak && repair_ == Repair::leaks);
@@ -304,10 +310,13 @@ Result<bool> Checker::flag_is_right(u64 table_entry, std::string_view what, u64 
     }
     const u64 count = stored.value();
     const bool flag = (table_entry & entry::copied) != 0;
-    if (flag == (count == 1)) {
+    // Where the count is merely too high, the flag may be that of the true one: what is left of a
+    // snapshot that was being taken or deleted (qcow2_snapshot.cpp).
+    const u64 real = counter_.counts().get(cluster);
+    if (flag == (count == 1) || (flag && count > real && real == 1)) {
         return true;
     }
-    const bool fix = repair_ == Repair::all;
+    const bool fix = may_fix_flags();
     problem(what == "L2"
                 ? fmt::format("{} OFLAG_COPIED L2 cluster: l1_index={} l1_entry={:x} refcount={}",
                               fix ? "Repairing" : "ERROR", index, table_entry, count)
@@ -339,7 +348,7 @@ Status Checker::check_copied_in_l2(u64 offset)
             changed = true;
         }
     }
-    return changed && repair_ == Repair::all ? file_.write(FileOffset{offset}, bytes) : base::ok();
+    return changed && may_fix_flags() ? file_.write(FileOffset{offset}, bytes) : base::ok();
 }
 
 Status Checker::check_copied_flags()
@@ -372,8 +381,7 @@ Status Checker::check_copied_flags()
             return done;
         }
     }
-    return changed && repair_ == Repair::all ? file_.write(FileOffset{header_.l1_offset}, l1)
-                                             : base::ok();
+    return changed && may_fix_flags() ? file_.write(FileOffset{header_.l1_offset}, l1) : base::ok();
 }
 
 Status Checker::clear_dirty()

@@ -5,9 +5,13 @@
 #include "imgtool/formats/qcow2/l2_entry.hpp"
 #include "imgtool/formats/qcow2/layout.hpp"
 #include "imgtool/formats/qcow2/refcounts.hpp"
-#include "imgtool/formats/qcow2/slice_cache.hpp"
+#include "imgtool/formats/shared/slice_cache.hpp"
 
+#include <functional>
 #include <memory>
+#include <optional>
+#include <span>
+#include <utility>
 #include <vector>
 
 namespace img::qcow2 {
@@ -33,6 +37,12 @@ public:
     {
         return file_->allocated() + (data_file_ ? data_file_->allocated() : 0);
     }
+    Status set_backing(const std::string& name, const std::string& format) override;
+    Result<bool> make_empty() override;
+    Status create_snapshot(const std::string& name, const SnapshotTime& now) override;
+    Status apply_snapshot(const std::string& id_or_name) override;
+    Status delete_snapshot(const std::string& id_or_name) override;
+    Status view_snapshot(const std::string& id_or_name) override;
     Result<CheckReport> check(Repair repair, const ProblemSink& problem) override;
 
 private:
@@ -79,6 +89,39 @@ private:
     Status write_l1();
     Status flush_counts();
     Status flush_maps();
+
+    // Whole trees of tables (qcow2_tree.cpp). They read and write the file: the caches must have
+    // been flushed.
+    using TableVisitor = std::function<Status(u64 l1_index, u64 at, std::span<u8> table)>;
+    enum class CountChange { up, down };
+    Status visit_tables(std::span<const u64> l1, const TableVisitor& visit);
+    ClusterRun clusters_of(const L2Entry& l2_entry) const;
+    Status change_counts(const ClusterRun& run, CountChange change);
+    Status change_table_counts(u64 at, std::span<const u8> table, CountChange change);
+    Status release_tables(std::span<const u64> l1);
+
+    // Internal snapshots (qcow2_snapshot.cpp).
+    /// Changed L2 tables that wait for a barrier.
+    struct PendingTables {
+        std::vector<std::pair<u64, std::vector<u8>>> tables = {};
+        std::size_t bytes = 0;
+        void add(u64 at, std::span<const u8> table);
+    };
+    Status write_pending(PendingTables& pending);
+    Result<std::size_t> find_snapshot(const std::string& id_or_name) const;
+    Result<std::vector<u64>> read_snapshot_l1(const Snapshot& snapshot);
+    Status check_shareable(u64 at, std::span<const u8> table);
+    Status share_tables(std::span<const u64> l1);
+    Status own_entries(u64 l1_index, u64 at, std::span<const u8> table, PendingTables& pending);
+    Status release_snapshot(std::span<const u64> l1);
+    Status store_snapshots(std::vector<Snapshot> snapshots, Header header);
+
+    // The image as a whole (qcow2_manage.cpp).
+    Result<u64> write_new(std::span<const u8> bytes);
+    ClusterRun run_of(u64 at, u64 bytes) const;
+    Status settle_counts();
+    Status write_header(Header header);
+    Status shrink_file();
 
     std::unique_ptr<ByteSource> file_;
     std::unique_ptr<ByteSource> data_file_; // null: guest data is in file_ (or is not looked at)

@@ -71,16 +71,8 @@ Status Qcow2Image::store_entry(const L2Place& at, u64 ahead, const L2Entry& l2_e
 
 void Qcow2Image::free_later(const L2Entry& l2_entry)
 {
-    if (header_.has_data_file()) {
-        return; // only clusters of this file are counted
-    }
-    if ((l2_entry.word & entry::compressed) != 0) {
-        const PackedRange range = packed_range(geometry_, l2_entry.word);
-        const u64 first = range.at >> geometry_.cluster_bits;
-        const u64 last = (range.at + range.length - 1) >> geometry_.cluster_bits;
-        to_free_.push_back({first, last - first + 1});
-    } else if (rules_.has_cluster(l2_entry)) {
-        to_free_.push_back({rules_.cluster_at(l2_entry) >> geometry_.cluster_bits, 1});
+    if (const ClusterRun run = clusters_of(l2_entry); run.count != 0) {
+        to_free_.push_back(run);
     }
 }
 

@@ -391,4 +391,93 @@ Status Refcounts::write_table()
     return decrease(std::exchange(old_table_, ClusterRun{0, 0}));
 }
 
+Result<bool> Refcounts::counts_nothing(u64 table_index)
+{
+    const u64 own = table_[table_index] >> geometry_.cluster_bits;
+    const u64 first = table_index * geometry_.refblock_entries();
+    for (u64 cluster = first; cluster < first + geometry_.refblock_entries(); ++cluster) {
+        auto count = get(cluster);
+        if (!count) {
+            return std::move(count).error();
+        }
+        if (count.value() != 0 && cluster != own) {
+            return false;
+        }
+    }
+    return true;
+}
+
+Status Refcounts::drop_empty_blocks()
+{
+    std::vector<u64> dropped;
+    for (u64 i = table_.size(); i-- > 0;) {
+        if (table_[i] == 0) {
+            continue;
+        }
+        auto nothing = counts_nothing(i);
+        if (!nothing) {
+            return std::move(nothing).error();
+        }
+        if (nothing.value()) {
+            dropped.push_back(table_[i]);
+            table_[i] = 0;
+            table_dirty_ = true;
+        }
+    }
+    if (dropped.empty()) {
+        return base::ok();
+    }
+    for (const auto step : {&Refcounts::write_blocks, &Refcounts::write_table}) {
+        if (auto done = (this->*step)(); !done) {
+            return done;
+        }
+        if (auto done = file_.flush(); !done) {
+            return done;
+        }
+    }
+    for (const u64 at : dropped) {
+        cache_.drop(at, geometry_.cluster_size());
+        auto place = place_of(at >> geometry_.cluster_bits);
+        if (!place) {
+            return std::move(place).error();
+        }
+        hint_ = std::min(hint_, at >> geometry_.cluster_bits);
+        if (place.value().slice == 0) {
+            continue; // it counted itself
+        }
+        if (auto done = decrease({at >> geometry_.cluster_bits, 1}); !done) {
+            return done;
+        }
+    }
+    return cache_.write_dirty();
+}
+
+Status Refcounts::move_table_down()
+{
+    const ClusterRun old{table_offset_ >> geometry_.cluster_bits, table_clusters_};
+    const u64 needed = geometry_.clusters(table_.size() * sizeof(u64));
+    auto first = allocate_exactly(needed);
+    if (!first) {
+        return std::move(first).error();
+    }
+    if (needed >= old.count && first.value() > old.first) {
+        return decrease({first.value(), needed});
+    }
+    old_table_ = old;
+    table_offset_ = first.value() << geometry_.cluster_bits;
+    table_clusters_ = needed;
+    table_moved_ = true;
+    table_dirty_ = true;
+    if (auto done = write_blocks(); !done) {
+        return done;
+    }
+    if (auto done = file_.flush(); !done) {
+        return done;
+    }
+    if (auto done = write_table(); !done) {
+        return done;
+    }
+    return write_blocks();
+}
+
 } // namespace img::qcow2

@@ -3,7 +3,7 @@
 
 #include "base/result.hpp"
 #include "imgtool/formats/qcow2/layout.hpp"
-#include "imgtool/formats/qcow2/slice_cache.hpp"
+#include "imgtool/formats/shared/slice_cache.hpp"
 
 #include <functional>
 #include <vector>
@@ -48,6 +48,11 @@ public:
     Status write_blocks();
     Status write_table();
 
+    /// Gives up blocks that count nothing (but themselves). All else must have been written.
+    Status drop_empty_blocks();
+    /// Moves a table that is longer than it need be, or far up in the file, to the first free room.
+    Status move_table_down();
+
     u64 table_offset() const { return table_offset_; }
     u64 table_bytes() const { return table_clusters_ << geometry_.cluster_bits; }
     const std::vector<u64>& table() const { return table_; }
@@ -60,8 +65,9 @@ private:
     Result<Place> place_of(u64 cluster); // `slice` is 0 where there is no block
     Result<bool> is_free(u64 cluster);
     Status add_block(u64 table_index);
+    Result<bool> counts_nothing(u64 table_index);
     Status check_takeable(u64 cluster) const;
-    u64 table_capacity() const { return table_clusters_ * geometry_.l2_entries(); }
+    u64 table_capacity() const { return table_bytes() / sizeof(u64); } // entries
 
     ByteSource& file_;
     Geometry geometry_;

@@ -1,9 +1,9 @@
-#include "imgtool/formats/qcow2/slice_cache.hpp"
+#include "imgtool/formats/shared/slice_cache.hpp"
 
 #include <algorithm>
 #include <vector>
 
-namespace img::qcow2 {
+namespace img {
 
 Result<SliceCache::Slice*> SliceCache::find(u64 at)
 {
@@ -100,4 +100,11 @@ void SliceCache::drop(u64 at, u64 length)
     last_at_ = ~u64{0};
 }
 
-} // namespace img::qcow2
+void SliceCache::clear()
+{
+    slices_.clear();
+    dirty_count_ = 0;
+    last_at_ = ~u64{0};
+}
+
+} // namespace img

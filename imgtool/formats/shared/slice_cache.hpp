@@ -1,7 +1,7 @@
 // A write-back cache of table slices (L2 tables, refcount blocks).
 //
 // It never writes by itself: the order in which kinds of metadata reach the file is the image's
-// business (qcow2_image.cpp, flush). Only clean slices are dropped to make room.
+// business (flush()). Only clean slices are dropped to make room.
 #pragma once
 
 #include "base/result.hpp"
@@ -11,7 +11,7 @@
 #include <span>
 #include <unordered_map>
 
-namespace img::qcow2 {
+namespace img {
 
 class SliceCache {
 public:
@@ -35,6 +35,8 @@ public:
     Status write_dirty();
     /// Forgets what lies in [at, at + length), for clusters that are given back.
     void drop(u64 at, u64 length);
+    /// Forgets everything, for when the file is changed behind its back. Nothing may be dirty.
+    void clear();
 
 private:
     struct Slice {
@@ -56,4 +58,4 @@ private:
     std::unordered_map<u64, Slice> slices_;
 };
 
-} // namespace img::qcow2
+} // namespace img

@@ -1,0 +1,40 @@
+#include "imgtool/cli/errors.hpp"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <string_view>
+
+namespace img::cli {
+
+int error_number(const base::Error& error)
+{
+    constexpr std::array kTold{EINVAL, EFBIG,  EAGAIN, ENOSPC, ENOTSUP, ENOENT,
+                               EIO,    EACCES, EPERM,  EROFS,  EBUSY,   ENOMEM};
+    for (const int number : kTold) {
+        if (std::string_view{error.message}.ends_with(std::strerror(number))) {
+            return number;
+        }
+    }
+    switch (error.code) {
+    case base::Errc::unsupported:
+        return ENOTSUP;
+    case base::Errc::invalid_argument:
+    case base::Errc::wrong_format:
+        return EINVAL;
+    case base::Errc::io:
+    case base::Errc::corrupt:
+        break;
+    }
+    return EIO;
+}
+
+std::string numbered(const base::Error& error)
+{
+    const int number = error_number(error);
+    return fmt::format("-{} ({})", number, std::strerror(number));
+}
+
+} // namespace img::cli

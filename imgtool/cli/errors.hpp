@@ -1,0 +1,17 @@
+// Errors by number, where qemu-img prints them so.
+#pragma once
+
+#include "base/result.hpp"
+
+#include <string>
+
+namespace img::cli {
+
+/// The errno value that an error stands for: the one whose text its message ends with, or else one
+/// for its kind.
+int error_number(const base::Error& error);
+
+/// "-22 (Invalid argument)"
+std::string numbered(const base::Error& error);
+
+} // namespace img::cli

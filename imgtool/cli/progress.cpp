@@ -1,0 +1,93 @@
+#include "imgtool/cli/progress.hpp"
+
+#include <csignal>
+#include <cstdio>
+#include <initializer_list>
+
+namespace img::cli {
+
+namespace {
+
+// The only things that a signal handler can reach.
+volatile std::sig_atomic_t interrupted_by = 0;
+volatile std::sig_atomic_t report_wanted = 0;
+
+void on_interrupt(int signal)
+{
+    interrupted_by = signal;
+}
+
+void on_question(int)
+{
+    report_wanted = 1;
+}
+
+void handle(int signal, void (*handler)(int))
+{
+    struct sigaction action = {};
+    action.sa_handler = handler;
+    action.sa_flags = SA_RESTART;
+    sigaction(signal, &action, nullptr);
+}
+
+} // namespace
+
+Progress::Progress(bool shown) : shown_{shown}
+{
+    handle(SIGUSR1, on_question);
+    if (shown_) {
+        std::printf("    (0.00/100%%)\r");
+        std::fflush(stdout);
+    }
+}
+
+Progress::~Progress()
+{
+    if (shown_) {
+        std::printf("\n");
+        std::fflush(stdout);
+    }
+}
+
+void Progress::show(double percent)
+{
+    percent_ = percent;
+    if (report_wanted != 0) {
+        report_wanted = 0;
+        std::fprintf(stderr, "    (%3.2f/100%%)\n", percent_);
+    }
+    if (shown_ && (percent_ >= printed_ + 1 || (percent_ >= 100 && printed_ < 100))) {
+        printed_ = percent_;
+        std::printf("    (%3.2f/100%%)\r", percent_);
+        std::fflush(stdout);
+    }
+}
+
+bool Progress::step(unsigned long long done, unsigned long long total)
+{
+    show(total == 0 ? 100.0 : static_cast<double>(done) * 100.0 / static_cast<double>(total));
+    return !interrupted();
+}
+
+void catch_interrupts()
+{
+    for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
+        handle(signal, on_interrupt);
+    }
+}
+
+bool interrupted()
+{
+    return interrupted_by != 0;
+}
+
+int finish(int code)
+{
+    if (interrupted_by != 0) {
+        std::signal(interrupted_by, SIG_DFL);
+        std::raise(interrupted_by);
+    }
+    return code;
+}
+
+} // namespace img::cli

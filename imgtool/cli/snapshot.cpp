@@ -1,0 +1,125 @@
+// imgtool snapshot
+#include "imgtool/cli/common.hpp"
+#include "imgtool/cli/errors.hpp"
+#include "imgtool/cli/snapshot_list.hpp"
+#include "imgtool/open.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <ctime>
+
+namespace img::cli {
+
+namespace {
+
+struct Request {
+    char action = 'l'; // the option's letter
+    bool has_action = false;
+    std::string snapshot;
+    std::string path;
+    Common common;
+};
+
+bool parse(int argc, char** argv, Request& request)
+{
+    static constexpr auto kLong = with_common(std::array<option, 0>{});
+    OptionReader reader{argc, argv, "la:c:d:hqU", kLong.data()};
+    for (int c = reader.next(); c != OptionReader::kEnd; c = reader.next()) {
+        const Taken taken = take_common(c, reader.value(), request.common);
+        if (taken == Taken::yes) {
+            continue;
+        }
+        if (taken == Taken::bad || c == OptionReader::kBad) {
+            return false;
+        }
+        if (request.has_action) {
+            misuse("Cannot mix '-l', '-a', '-c', '-d'");
+            return false;
+        }
+        request.has_action = true;
+        request.action = static_cast<char>(c);
+        request.snapshot = c == 'l' ? "" : reader.value();
+    }
+    if (reader.operands().size() != 1) {
+        misuse("Expecting one image file name");
+        return false;
+    }
+    request.path = reader.operands()[0];
+    return true;
+}
+
+int take_snapshot(Image& image, const std::string& name)
+{
+    std::timespec now = {};
+    (void)std::timespec_get(&now, TIME_UTC); // the beginning of 1970 where there is no clock
+    auto done = image.create_snapshot(name, {.seconds = static_cast<base::u32>(now.tv_sec),
+                                             .nanoseconds = static_cast<base::u32>(now.tv_nsec)});
+    return done ? kSuccess
+                : report(fmt::format("Could not create snapshot '{}': {}", name,
+                                     numbered(done.error())));
+}
+
+int apply_snapshot(Image& image, const std::string& name)
+{
+    auto done = image.apply_snapshot(name);
+    return done ? kSuccess
+                : report(
+                      fmt::format("Could not apply snapshot '{}': {}", name, done.error().message));
+}
+
+int delete_snapshot(Image& image, const std::string& name)
+{
+    const auto all = image.info().snapshots;
+    const auto found = std::ranges::find(all, name, &SnapshotInfo::name);
+    if (found == all.end()) {
+        return report(fmt::format("Could not delete snapshot '{}': snapshot not found", name));
+    }
+    auto done = image.delete_snapshot(found->id);
+    return done ? kSuccess
+                : report(fmt::format("Could not delete snapshot '{}': {}", name,
+                                     done.error().message));
+}
+
+int list_snapshots(Image& image)
+{
+    const auto all = image.info().snapshots;
+    if (!all.empty()) {
+        print_snapshot_list(all);
+    }
+    return kSuccess;
+}
+
+} // namespace
+
+int run_snapshot(int argc, char** argv)
+{
+    Request request;
+    if (!parse(argc, argv, request)) {
+        return kFailure;
+    }
+    auto options = open_options(request.common, request.path, "");
+    if (!options) {
+        return report(
+            fmt::format("Could not open '{}': {}", request.path, options.error().message));
+    }
+    options.value().read_only = request.action == 'l';
+    auto disk = open_chain(options.value());
+    if (!disk) {
+        return report(fmt::format("Could not open '{}': {}", request.path, disk.error().message));
+    }
+    Image& image = *disk.value()->layers().front().image;
+    switch (request.action) {
+    case 'c':
+        return take_snapshot(image, request.snapshot);
+    case 'a':
+        return apply_snapshot(image, request.snapshot);
+    case 'd':
+        return delete_snapshot(image, request.snapshot);
+    default:
+        return list_snapshots(image);
+    }
+}
+
+} // namespace img::cli

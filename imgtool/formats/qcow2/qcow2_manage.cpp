@@ -1,0 +1,150 @@
+// Changes to a qcow2 image as a whole: its header, its backing file, all its data.
+#include "base/endian.hpp"
+#include "imgtool/formats/qcow2/qcow2_image.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace img::qcow2 {
+
+namespace {
+
+using base::Errc;
+using base::fail;
+
+} // namespace
+
+/// Writes bytes into new clusters in one run; returns where. Nothing refers to them yet.
+Result<u64> Qcow2Image::write_new(std::span<const u8> bytes)
+{
+    if (bytes.empty()) {
+        return u64{0};
+    }
+    auto first = refcounts_.allocate_exactly(geometry_.clusters(bytes.size()));
+    if (!first) {
+        return std::move(first).error();
+    }
+    const u64 at = first.value() << geometry_.cluster_bits;
+    // Whole clusters, for programs that want to read them so.
+    std::vector<u8> padded(geometry_.clusters(bytes.size()) << geometry_.cluster_bits);
+    std::ranges::copy(bytes, padded.begin());
+    if (auto done = file_->write(FileOffset{at}, padded); !done) {
+        return std::move(done).error();
+    }
+    return at;
+}
+
+ClusterRun Qcow2Image::run_of(u64 at, u64 bytes) const
+{
+    return {at >> geometry_.cluster_bits, geometry_.clusters(bytes)};
+}
+
+/// Counts, and what finds them, on stable storage.
+Status Qcow2Image::settle_counts()
+{
+    if (auto done = refcounts_.make_room_for_table(); !done) {
+        return done;
+    }
+    for (const auto step : {&Refcounts::write_blocks, &Refcounts::write_table}) {
+        if (auto done = (refcounts_.*step)(); !done) {
+            return done;
+        }
+        if (auto done = file_->flush(); !done) {
+            return done;
+        }
+    }
+    return base::ok();
+}
+
+/// Makes `header` the image's, in one write. All that it refers to must be on stable storage.
+Status Qcow2Image::write_header(Header header)
+{
+    header.reftable_offset = refcounts_.table_offset();
+    header.reftable_clusters = static_cast<u32>(refcounts_.table_bytes() >> geometry_.cluster_bits);
+    auto bytes = encode_header(header);
+    if (!bytes) {
+        return fail(Errc::io, "No space left in the file header");
+    }
+    if (auto done = file_->write(FileOffset{0}, bytes.value()); !done) {
+        return done;
+    }
+    if (auto done = file_->flush(); !done) {
+        return done;
+    }
+    header_ = std::move(header);
+    return base::ok();
+}
+
+Status Qcow2Image::set_backing(const std::string& name, const std::string& format)
+{
+    if (name.size() > kMaxBackingName) {
+        return fail(Errc::invalid_argument, "Invalid argument");
+    }
+    if (auto done = flush(); !done) {
+        return done;
+    }
+    Header header = header_;
+    header.backing_name = name;
+    header.backing_format = format;
+    return write_header(std::move(header));
+}
+
+/// First no table leads anywhere, then the counts follow: cut in between, clusters leak.
+Result<bool> Qcow2Image::make_empty()
+{
+    if (header_.data_file_is_raw()) {
+        return false; // it would have to become all zeroes too
+    }
+    if (auto done = flush(); !done) {
+        return std::move(done).error();
+    }
+    const std::vector<u64> old = std::exchange(l1_, std::vector<u64>(l1_.size()));
+    l2_cache_.clear();
+    packed_end_ = 0;
+    const std::vector<u8> none(l1_.size() * sizeof(u64));
+    if (auto done = file_->write(FileOffset{header_.l1_offset}, none); !done) {
+        return std::move(done).error();
+    }
+    if (auto done = file_->flush(); !done) {
+        return std::move(done).error();
+    }
+    if (auto done = release_tables(old); !done) {
+        return std::move(done).error();
+    }
+    if (auto done = shrink_file(); !done) {
+        return std::move(done).error();
+    }
+    return true;
+}
+
+/// Gives the unused end of the file back to the host.
+Status Qcow2Image::shrink_file()
+{
+    // A table that moves may leave one more block empty.
+    for (const auto step : {&Refcounts::drop_empty_blocks, &Refcounts::move_table_down,
+                            &Refcounts::drop_empty_blocks}) {
+        if (auto done = (refcounts_.*step)(); !done) {
+            return done;
+        }
+    }
+    u64 end = geometry_.clusters(file_->size());
+    while (end > 1) {
+        auto count = refcounts_.get(end - 1);
+        if (!count) {
+            return std::move(count).error();
+        }
+        if (count.value() != 0) {
+            break;
+        }
+        --end;
+    }
+    if (end << geometry_.cluster_bits >= file_->size()) {
+        return base::ok();
+    }
+    if (auto done = file_->flush(); !done) {
+        return done; // the counts must say so before the clusters go
+    }
+    return file_->resize(end << geometry_.cluster_bits);
+}
+
+} // namespace img::qcow2

@@ -1,0 +1,65 @@
+// Cuts the copying of disks into jobs.
+#pragma once
+
+#include "imgtool/chain/chain.hpp"
+
+#include <memory>
+#include <vector>
+
+namespace img {
+
+/// A stretch of the target that is dealt with in one go.
+struct ConvertJob {
+    enum class Kind : u8 {
+        skip, // the target has it already
+        zero, // it is to read as zero
+        data  // it is read, looked at and written
+    };
+
+    /// Where bytes of the stretch come from.
+    struct Piece {
+        Image* image;
+        Extent extent;
+        u64 offset; // bytes, on the source disk
+    };
+
+    u64 number = 0; // jobs count from 0, in the order of the target
+    Kind kind = Kind::skip;
+    u64 at = 0;                     // bytes, in the target
+    u64 length = 0;                 // bytes
+    std::vector<Piece> pieces = {}; // for Kind::data; together `length` bytes
+};
+
+/// What the target's format makes of it.
+struct ConvertRules {
+    u64 granule;         // bytes that are looked at together for zeroes; a power of two
+    u64 edge;            // bytes to which stretches are rounded; a power of two
+    u64 job_size;        // bytes, a multiple of granule: data jobs do not cross multiples of it
+    bool keep_zeroes;    // zeroes are copied like data
+    bool target_is_zero; // zeroes need not be written
+    bool only_top_layer; // what the source's backing files have is in the target's
+};
+
+/// Not safe for use by several threads.
+class ConvertPlan {
+public:
+    ConvertPlan(const std::vector<std::unique_ptr<ChainDisk>>& sources, const ConvertRules& rules);
+
+    u64 total() const { return total_; } // bytes
+    /// The next job; false when there are no more. After an error the job has its number.
+    Result<bool> next(ConvertJob& job);
+
+private:
+    ConvertJob::Kind kind_of(const ChainDisk::Found& found) const;
+    Status gather(ConvertJob& job);
+
+    const std::vector<std::unique_ptr<ChainDisk>>& sources_;
+    ConvertRules rules_;
+    u64 total_ = 0;
+    std::size_t source_ = 0; // the present one
+    u64 start_ = 0;          // where it begins in the target, bytes
+    u64 offset_ = 0;         // what is next of it, bytes
+    u64 number_ = 0;
+};
+
+} // namespace img
