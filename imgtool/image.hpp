@@ -53,7 +53,8 @@ struct Extent {
         data,       // `length` bytes are in the file at `at`
         compressed, // they are part of the block described by `packed`
         zero,       // they read as zero; when `reserved`, `at` is kept for them in the file
-        backing     // they are whatever the backing image says (zero where there is none)
+        backing     // they are whatever the backing image says (zero where there is none);
+                    // `reserved` as for zero
     };
 
     /// The compressed block that covers the extent.
@@ -67,8 +68,9 @@ struct Extent {
 
     Kind kind;
     u64 length;               // bytes, at least 1
-    FileOffset at{0};         // for Kind::data, and Kind::zero when `reserved`
-    bool reserved = false;    // for Kind::zero
+    FileOffset at{0};         // for Kind::data, and others when `reserved`
+    bool reserved = false;    // for Kind::zero and Kind::backing
+    bool reads_zero = false;  // for Kind::data: a hole of the host's file; only told by exact maps
     Packed packed{};          // for Kind::compressed
     ByteSource* in = nullptr; // the file that `at` is in; null: Image::file()
     Sealing sealing{};        // for Kind::data
@@ -115,6 +117,7 @@ struct ImageInfo {
     std::string format;
     u64 size = 0;                // bytes of the virtual disk
     u64 cluster_size = 0;        // bytes; 0 where the format has none
+    u64 subcluster_size = 0;     // bytes that can be there by themselves; 0: whole clusters
     bool dirty = false;          // not closed cleanly
     bool has_dirty_flag = false; // whether the format reports one at all
     bool has_compressed = false; // every cluster is compressed

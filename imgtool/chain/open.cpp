@@ -90,6 +90,19 @@ std::function<bool(const std::string& path)> only_inside(std::vector<std::string
 
 namespace {
 
+Result<std::unique_ptr<ByteSource>> open_further(const OpenOptions& options,
+                                                 const std::string& path)
+{
+    auto file = FileSource::open(
+        path, options.read_only ? FileSource::Access::read_only : FileSource::Access::read_write,
+        options.share ? Locking::off : Locking::on);
+    if (!file) {
+        return std::move(file).error();
+    }
+    file.value()->set_unsafe(options.unsafe);
+    return std::unique_ptr<ByteSource>{std::move(file).value()};
+}
+
 /// Opens files that the image at `path` names, where the caller's policy lets it.
 OpenSibling sibling_opener(const OpenOptions& options)
 {
@@ -102,16 +115,14 @@ OpenSibling sibling_opener(const OpenOptions& options)
             return fail(Errc::invalid_argument,
                         fmt::format("file '{}' is not among the files allowed", path.value()));
         }
-        auto file = FileSource::open(path.value(),
-                                     options.read_only ? FileSource::Access::read_only
-                                                       : FileSource::Access::read_write,
-                                     options.share ? Locking::off : Locking::on);
-        if (!file) {
-            return std::move(file).error();
-        }
-        file.value()->set_unsafe(options.unsafe);
-        return std::unique_ptr<ByteSource>{std::move(file).value()};
+        return open_further(options, path.value());
     };
+}
+
+/// Opens files that the user named.
+OpenSibling named_opener(const OpenOptions& options)
+{
+    return [options](const std::string& path) { return open_further(options, path); };
 }
 
 } // namespace
@@ -132,6 +143,8 @@ Result<Layer> open_layer(const OpenOptions& options, OpenFor purpose)
     }
     OpenContext context{.purpose = purpose,
                         .open_sibling = sibling_opener(options),
+                        .trust_data_files = options.backing.trust_data_files,
+                        .open_named = named_opener(options),
                         .secrets = options.secrets,
                         .options = options.format_options,
                         .no_io = options.no_io};
@@ -206,6 +219,11 @@ Result<std::unique_ptr<ChainDisk>> open_chain(const OpenOptions& options)
         next.path = path.value();
         next.format = info.backing_format;
         next.read_only = true;
+        next.format_options.clear(); // they are the top image's
+        // What was only guessed to be an image of this kind may be what a guest wrote.
+        next.backing.trust_data_files =
+            options.backing.trust_data_files &&
+            (!info.backing_format.empty() || options.backing.trust_probed);
     }
     return std::make_unique<ChainDisk>(std::move(layers), options.read_only);
 }

@@ -45,6 +45,7 @@ Result<OpenOptions> open_options(const Common& common, const std::string& name,
     }
     OpenOptions options{.path = name, .format = format};
     options.share = common.share;
+    options.backing.trust_data_files = true; // as qemu-img: the user named the image
     options.secrets = &common.secrets;
     return options;
 }

@@ -230,7 +230,7 @@ Status Conversion::open_sources()
     for (const std::string& path : request_.sources) {
         auto source = open_chain({.path = path,
                                   .format = request_.source_format,
-                                  .backing = {.trust_probed = true},
+                                  .backing = {.trust_probed = true, .trust_data_files = true},
                                   .share = request_.share,
                                   .secrets = &request_.secrets});
         if (!source) {
@@ -315,7 +315,7 @@ Status Conversion::open_target()
     auto target = open_chain({.path = request_.target,
                               .format = request_.target_format,
                               .read_only = false,
-                              .backing = {.trust_probed = true},
+                              .backing = {.trust_probed = true, .trust_data_files = true},
                               .unsafe = request_.cache == "unsafe",
                               .secrets = &request_.secrets,
                               .format_options = key_secrets(request_.settings)});

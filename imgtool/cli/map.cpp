@@ -29,13 +29,14 @@ struct Row {
     bool present;
     bool zero;
     bool data;
-    std::optional<u64> offset; // in the file of the layer
+    std::optional<u64> offset;      // in the file
+    const ByteSource* in = nullptr; // null: the layer's own file
 
     bool continues(const Row& before) const
     {
         return depth == before.depth && present == before.present && zero == before.zero &&
                data == before.data && offset.has_value() == before.offset.has_value() &&
-               (!offset || *offset == *before.offset + before.length);
+               in == before.in && (!offset || *offset == *before.offset + before.length);
     }
 };
 
@@ -100,11 +101,12 @@ Row row_of(const ChainDisk::Found& found, u64 start)
             .length = e.length,
             .depth = found.depth,
             .present = e.kind != Extent::Kind::backing,
-            .zero = e.kind == Extent::Kind::zero || e.kind == Extent::Kind::backing,
+            .zero = e.kind == Extent::Kind::zero || e.kind == Extent::Kind::backing || e.reads_zero,
             .data = e.kind == Extent::Kind::data || e.kind == Extent::Kind::compressed,
             .offset = std::nullopt};
-    if (e.kind == Extent::Kind::data || (e.kind == Extent::Kind::zero && e.reserved)) {
+    if (e.kind == Extent::Kind::data || e.reserved) {
         row.offset = e.at.bytes;
+        row.in = e.in;
     }
     return row;
 }
@@ -158,7 +160,8 @@ private:
             std::printf("%#-16llx%#-16llx%#-16llx%s\n", static_cast<unsigned long long>(row.start),
                         static_cast<unsigned long long>(row.length),
                         static_cast<unsigned long long>(*row.offset),
-                        disk_.layers()[row.depth].path.c_str());
+                        row.in != nullptr ? row.in->name().c_str()
+                                          : disk_.layers()[row.depth].path.c_str());
         }
         return true;
     }

@@ -148,12 +148,9 @@ base::Status check_features(const Header& h)
     if (!unknown.empty()) {
         return fail(Errc::unsupported, fmt::format("Unsupported qcow2 feature(s): {}", unknown));
     }
-    if ((h.incompatible_features & incompatible::data_file) != 0) {
-        return fail(Errc::unsupported,
-                    "qcow2 images with an external data file are not supported yet");
-    }
-    if ((h.incompatible_features & incompatible::extended_l2) != 0) {
-        return fail(Errc::unsupported, "qcow2 extended L2 entries are not supported yet");
+    if (h.geometry().extended_l2 && h.cluster_bits < kMinExtendedClusterBits) {
+        return fail(Errc::corrupt,
+                    fmt::format("Unsupported subcluster size: {}", h.geometry().subcluster_size()));
     }
     if (h.encryption > 2) {
         return fail(Errc::unsupported,
@@ -275,6 +272,16 @@ void store_fields(std::vector<u8>& b, const Header& h)
 }
 
 } // namespace
+
+std::string Header::data_file_name() const
+{
+    for (const Extension& e : extensions) {
+        if (e.type == extension::data_file_name) {
+            return text_of(e.data);
+        }
+    }
+    return {};
+}
 
 bool has_magic(std::span<const u8> start)
 {

@@ -72,15 +72,24 @@ inline constexpr u64 zero = u64{1} << 0;
 inline constexpr u64 l1_reserved = 0x7f00'0000'0000'01ff;
 inline constexpr u64 l2_reserved = 0x3f00'0000'0000'01fe;
 } // namespace entry
+
+// qcow2.txt, "Extended L2 Entries": a cluster is made of 32 subclusters. In the second word of an
+// entry the low half says which of them are in the file, the high half which read as zero.
+inline constexpr u32 kSubclusters = 32;
+inline constexpr u32 kMinExtendedClusterBits = 14;
 inline constexpr u64 kReftableReserved = 0x1ff;
 
 /// Sizes that follow from the header.
 struct Geometry {
     u32 cluster_bits = 16;
     u32 refcount_order = 4;
+    bool extended_l2 = false;
 
     u64 cluster_size() const { return u64{1} << cluster_bits; }
-    u64 l2_entries() const { return cluster_size() / sizeof(u64); }
+    u64 l2_entry_size() const { return extended_l2 ? 2 * sizeof(u64) : sizeof(u64); } // bytes
+    u64 l2_entries() const { return cluster_size() / l2_entry_size(); }
+    u32 subclusters() const { return extended_l2 ? kSubclusters : 1; } // of a cluster
+    u64 subcluster_size() const { return cluster_size() / subclusters(); }
     u64 l2_reach() const { return cluster_size() * l2_entries(); } // guest bytes of an L2 table
     u32 refcount_bits() const { return u32{1} << refcount_order; }
     u64 refcount_max() const { return ~u64{0} >> (64 - refcount_bits()); }
@@ -118,7 +127,20 @@ struct Header {
     std::string backing_format;
     std::vector<Extension> extensions; // all but backing_format
 
-    Geometry geometry() const { return {cluster_bits, refcount_order}; }
+    Geometry geometry() const
+    {
+        return {cluster_bits, refcount_order,
+                (incompatible_features & incompatible::extended_l2) != 0};
+    }
+    /// Guest data is in another file, each cluster at its guest offset.
+    bool has_data_file() const { return (incompatible_features & incompatible::data_file) != 0; }
+    /// That file is a raw image of the disk at all times.
+    bool data_file_is_raw() const
+    {
+        return has_data_file() && (autoclear_features & autoclear::raw_data_file) != 0;
+    }
+    /// The name of that file; empty when the image does not have it.
+    std::string data_file_name() const;
     Codec codec() const { return compression_type == 1 ? Codec::zstd : Codec::raw_deflate; }
 };
 

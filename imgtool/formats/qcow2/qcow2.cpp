@@ -100,6 +100,15 @@ Status apply(CreateParameters& p, const std::string& name, const std::string& va
         p.refcount_bits = number > 64 ? 0 : static_cast<u32>(number); // 0 is refused by name
     } else if (name == "lazy_refcounts") {
         p.lazy_refcounts = value == "on";
+    } else if (name == "extended_l2") {
+        p.extended_l2 = value == "on";
+    } else if (name == "data_file") {
+        p.data_file = value;
+        if (value.empty()) {
+            return fail(Errc::invalid_argument, "Could not create '': No such file or directory");
+        }
+    } else if (name == "data_file_raw") {
+        p.data_file_is_raw = value == "on";
     } else if (name == "backing_file") {
         p.backing_name = value;
     } else if (name == "backing_fmt") {
@@ -136,10 +145,12 @@ Status check_settings(const CreateSettings& settings)
                       : Status{std::move(parameters).error()};
 }
 
-Status create_from_settings(ByteSource& file, const CreateSettings& settings, CreateContext&)
+Status create_from_settings(ByteSource& file, const CreateSettings& settings,
+                            CreateContext& context)
 {
     auto parameters = parse(settings);
-    return parameters ? create(file, parameters.value()) : Status{std::move(parameters).error()};
+    return parameters ? create(file, parameters.value(), context.make_sibling)
+                      : Status{std::move(parameters).error()};
 }
 
 } // namespace

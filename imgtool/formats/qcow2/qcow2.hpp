@@ -15,6 +15,9 @@ struct CreateParameters {
     u32 refcount_bits = 16;
     bool lazy_refcounts = false;
     Codec codec = Codec::raw_deflate;
+    bool extended_l2 = false;
+    std::string data_file = {};    // the name of an external data file; empty: none
+    bool data_file_is_raw = false; // it is to be a raw image of the disk at all times
     std::string backing_name = {};
     std::string backing_format = {};
     enum class Preallocation : u8 {
@@ -27,7 +30,8 @@ struct CreateParameters {
 
 Status check_parameters(const CreateParameters& parameters);
 
-/// Makes an empty image in an empty file.
-Status create(ByteSource& file, const CreateParameters& parameters);
+/// Makes an empty image in an empty file; `make_sibling` makes the data file, where there is one.
+Status create(ByteSource& file, const CreateParameters& parameters,
+              const OpenSibling& make_sibling = {});
 
 } // namespace img::qcow2

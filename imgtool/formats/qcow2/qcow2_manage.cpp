@@ -92,6 +92,9 @@ Status Qcow2Image::set_backing(const std::string& name, const std::string& forma
 /// First no table leads anywhere, then the counts follow: cut in between, clusters leak.
 Result<bool> Qcow2Image::make_empty()
 {
+    if (header_.data_file_is_raw()) {
+        return false; // it would have to become all zeroes too
+    }
     if (auto done = flush(); !done) {
         return std::move(done).error();
     }
