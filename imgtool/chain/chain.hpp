@@ -7,17 +7,26 @@
 #include "imgtool/image.hpp"
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 namespace img {
 
+namespace node {
+struct NodeName; // imgtool/node/node.hpp
+}
+
 /// One image of a chain.
 struct Layer {
     std::unique_ptr<Image> image;
-    std::string path;
+    std::string path; // as it is shown: a file's, "nbd://...", or "json:{...}"
     std::string format;
     bool probed = false; // nobody said what the format is
+    /// The file whose folder relative names in the image are taken from; none: that cannot be said.
+    std::optional<std::string> origin = {};
+    /// What it is called as a node; null for a plain file.
+    std::shared_ptr<const node::NodeName> node = {};
 };
 
 class ChainDisk final : public Disk {

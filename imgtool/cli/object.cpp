@@ -2,6 +2,7 @@
 
 #include "imgtool/cli/command.hpp"
 #include "imgtool/crypto/host_crypto.hpp"
+#include "imgtool/node/json.hpp"
 
 #include <fmt/format.h>
 
@@ -187,6 +188,22 @@ Status check_id(const std::string& id)
                    "letter.");
     }
     return base::ok();
+}
+
+Result<CreateSettings> parse_json(std::string_view text)
+{
+    auto value = node::parse_json(text);
+    if (!value) {
+        return std::move(value).error();
+    }
+    CreateSettings settings;
+    for (const auto& [name, member] : value.value().members) {
+        if (member.kind != node::Value::Kind::text) {
+            return bad(fmt::format("Invalid parameter type for '{}', expected: string", name));
+        }
+        settings.emplace_back(name, member.text);
+    }
+    return settings;
 }
 
 [[noreturn]] void show_help(const std::string& type)

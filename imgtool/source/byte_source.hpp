@@ -51,7 +51,8 @@ public:
     /// Whether data or a hole begins at `at` (which must lie in the file), and how far it goes.
     virtual Result<Run> run_at(FileOffset at) = 0;
 
-    /// Bytes of host storage in use.
+    static constexpr u64 kUnknown = ~u64{0};
+    /// Bytes of host storage in use, or kUnknown.
     virtual u64 allocated() const = 0;
 };
 

@@ -169,6 +169,10 @@ constexpr std::array kAmendOptions{
     CreateOption{"iter-time", Type::number, "Time to spend in PBKDF in milliseconds"},
 };
 
+constexpr std::array kOpenOptions{
+    CreateOption{"key-secret", Type::text, "ID of the secret with a passphrase"},
+};
+
 u64 size_of(const CreateSettings& settings)
 {
     return std::strtoull(crypto::value_of(settings, "size").c_str(), nullptr, 10);
@@ -257,6 +261,7 @@ const FormatDriver kDriver{
     .create = create,
     .create_options = kCreateOptions,
     .amend_options = kAmendOptions,
+    .open_options = kOpenOptions,
     .has_backing = false,
     .measure = measure,
 };

@@ -37,6 +37,11 @@ constexpr std::array kCreateOptions{
                  "Extent size hint for the image file, 0 to disable", "", true},
 };
 
+constexpr std::array kOpenOptions{
+    CreateOption{"encrypt.format", Type::text, "What the image must be encrypted with: aes"},
+    CreateOption{"encrypt.key-secret", Type::text, "ID of the secret with the key"},
+};
+
 struct Parameters {
     u64 size = 0; // bytes
     std::string backing_name = {};
@@ -161,6 +166,7 @@ const FormatDriver kDriver{
     .check_settings = check_settings,
     .create = create,
     .create_options = kCreateOptions,
+    .open_options = kOpenOptions,
     .has_backing = true,
 };
 

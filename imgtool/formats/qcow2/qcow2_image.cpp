@@ -1,5 +1,7 @@
 #include "imgtool/formats/qcow2/qcow2_image.hpp"
 
+#include "imgtool/formats/qcow2/open_options.hpp"
+
 #include "base/endian.hpp"
 #include "imgtool/formats/qcow2/qcow2.hpp"
 
@@ -78,6 +80,9 @@ Result<std::unique_ptr<Image>> Qcow2Image::open(std::unique_ptr<ByteSource> file
     auto header = read_header(*file);
     if (!header) {
         return std::move(header).error();
+    }
+    if (auto good = check_open_options(context.options, header.value().cluster_size()); !good) {
+        return std::move(good).error();
     }
     const u64 features = header.value().incompatible_features;
     if (purpose == OpenFor::use && !file->read_only()) {
