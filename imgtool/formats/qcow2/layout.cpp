@@ -137,6 +137,39 @@ std::string feature_name(const Header& h, unsigned bit)
     return fmt::format("Unknown incompatible feature: {:x}", u64{1} << bit);
 }
 
+/// qcow2.txt, "Full disk encryption header pointer".
+base::Status check_luks_place(const Header& h)
+{
+    const auto is_pointer = [](const Extension& e) { return e.type == extension::encryption; };
+    const auto found = std::ranges::find_if(h.extensions, is_pointer);
+    if (h.encryption != encryption_method::luks) {
+        return found == h.extensions.end()
+                   ? base::ok()
+                   : fail(Errc::corrupt,
+                          "CRYPTO header extension only expected with LUKS encryption method");
+    }
+    if (found == h.extensions.end()) {
+        return fail(Errc::corrupt, "Image is encrypted with LUKS but has no LUKS header");
+    }
+    if (found->data.size() != 16) {
+        return fail(Errc::corrupt,
+                    fmt::format("CRYPTO header extension size {}, but expected size 16",
+                                found->data.size()));
+    }
+    const Header::Place place = h.luks_place();
+    const u64 cluster_size = h.geometry().cluster_size();
+    if (place.at % cluster_size != 0) {
+        return fail(Errc::corrupt,
+                    fmt::format("Encryption header offset '{}' is not a multiple of cluster size "
+                                "'{}'",
+                                place.at, cluster_size));
+    }
+    if (place.at == 0 || place.at > entry::offset_mask || place.length > kMaxLuksHeader) {
+        return fail(Errc::corrupt, "Encryption header offset or size is invalid");
+    }
+    return base::ok();
+}
+
 base::Status check_features(const Header& h)
 {
     std::string unknown;
@@ -156,9 +189,8 @@ base::Status check_features(const Header& h)
         return fail(Errc::unsupported,
                     fmt::format("Unsupported encryption method {}", h.encryption));
     }
-    if (h.encryption != 0) {
-        return fail(Errc::unsupported, fmt::format("{} encryption of qcow2 is not supported yet",
-                                                   h.encryption == 1 ? "AES" : "LUKS"));
+    if (auto good = check_luks_place(h); !good) {
+        return good;
     }
     const bool has_codec = (h.incompatible_features & incompatible::compression_type) != 0;
     if (has_codec != (h.compression_type != 0)) {
@@ -278,6 +310,17 @@ std::string Header::data_file_name() const
     for (const Extension& e : extensions) {
         if (e.type == extension::data_file_name) {
             return text_of(e.data);
+        }
+    }
+    return {};
+}
+
+Header::Place Header::luks_place() const
+{
+    for (const Extension& e : extensions) {
+        if (e.type == extension::encryption && e.data.size() == 16 &&
+            encryption == encryption_method::luks) {
+            return {load_be<u64>(e.data, 0), load_be<u64>(e.data, 8)};
         }
     }
     return {};

@@ -29,7 +29,8 @@ inline constexpr u64 kMaxL1Bytes = u64{32} << 20;      // what QEMU takes too
 inline constexpr u64 kMaxReftableBytes = u64{8} << 20; // likewise
 inline constexpr u32 kMaxSnapshots = 65536;
 inline constexpr u64 kMaxSnapshotTableBytes = u64{64} << 20;
-inline constexpr u32 kMaxBackingName = 1023; // bytes
+inline constexpr u32 kMaxBackingName = 1023;         // bytes
+inline constexpr u64 kMaxLuksHeader = u64{64} << 20; // bytes
 
 // qcow2.txt, "Header": bits of incompatible_features, compatible_features, autoclear_features.
 namespace incompatible {
@@ -56,6 +57,13 @@ inline constexpr u32 bitmaps = 0x2385'2875;
 inline constexpr u32 encryption = 0x0537'be77;
 inline constexpr u32 data_file_name = 0x4441'5441;
 } // namespace extension
+
+// qcow2.txt, "Header": crypt_method.
+namespace encryption_method {
+inline constexpr u32 none = 0;
+inline constexpr u32 aes = 1;
+inline constexpr u32 luks = 2;
+} // namespace encryption_method
 
 // Byte offsets of header fields that are changed in place.
 inline constexpr u64 kFieldL1Size = 36;
@@ -132,6 +140,13 @@ struct Header {
         return {cluster_bits, refcount_order,
                 (incompatible_features & incompatible::extended_l2) != 0};
     }
+    /// Where the LUKS header is, when that is the encryption method (qcow2.txt, "Full disk
+    /// encryption header pointer").
+    struct Place {
+        u64 at = 0;     // in the file
+        u64 length = 0; // bytes
+    };
+    Place luks_place() const;
     /// Guest data is in another file, each cluster at its guest offset.
     bool has_data_file() const { return (incompatible_features & incompatible::data_file) != 0; }
     /// That file is a raw image of the disk at all times.

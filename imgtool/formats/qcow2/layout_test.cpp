@@ -102,8 +102,8 @@ TEST_CASE("qcow2 header: features that are not there yet are refused, by name")
 {
     CHECK(refusal(with_u64(72, u64{1} << 40)) ==
           "Unsupported qcow2 feature(s): Unknown incompatible feature: 10000000000");
-    CHECK(refusal(with_u32(32, 1)) == "AES encryption of qcow2 is not supported yet");
-    CHECK(refusal(with_u32(32, 2)) == "LUKS encryption of qcow2 is not supported yet");
+    CHECK(refusal(with_u32(32, 1)) == "accepted");
+    CHECK(refusal(with_u32(32, 2)) == "Image is encrypted with LUKS but has no LUKS header");
     CHECK(refusal(with_u32(32, 3)) == "Unsupported encryption method 3");
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "imgtool/format.hpp"
+#include "imgtool/formats/qcow2/encryption.hpp"
 
 namespace img::qcow2 {
 
@@ -20,6 +21,7 @@ struct CreateParameters {
     bool data_file_is_raw = false; // it is to be a raw image of the disk at all times
     std::string backing_name = {};
     std::string backing_format = {};
+    EncryptionParameters encryption = {};
     enum class Preallocation : u8 {
         off,
         metadata,
@@ -30,8 +32,9 @@ struct CreateParameters {
 
 Status check_parameters(const CreateParameters& parameters);
 
-/// Makes an empty image in an empty file; `make_sibling` makes the data file, where there is one.
+/// Makes an empty image in an empty file; `make_sibling` makes the data file, where there is one,
+/// and `secrets` has the passphrase.
 Status create(ByteSource& file, const CreateParameters& parameters,
-              const OpenSibling& make_sibling = {});
+              const OpenSibling& make_sibling = {}, const Secrets* secrets = nullptr);
 
 } // namespace img::qcow2

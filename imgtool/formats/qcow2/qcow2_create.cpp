@@ -20,22 +20,24 @@ using Preallocation = CreateParameters::Preallocation;
 
 /// Where the tables of a new image lie, each beginning on a cluster.
 struct Plan {
-    u64 reftable_clusters, refblocks, l1_clusters, l2_tables, data_clusters;
+    u64 reftable_clusters, refblocks, l1_clusters, luks_clusters, l2_tables, data_clusters;
 
     u64 total() const
     {
-        return 1 + reftable_clusters + refblocks + l1_clusters + l2_tables + data_clusters;
+        return 1 + reftable_clusters + refblocks + l1_clusters + luks_clusters + l2_tables +
+               data_clusters;
     }
 };
 
 /// Finds the numbers of refcount blocks and table clusters, which count themselves.
-Plan make_plan(const CreateParameters& p, const Geometry& g, u64 l1_entries)
+Plan make_plan(const CreateParameters& p, const Geometry& g, u64 l1_entries, u64 luks_bytes)
 {
     const bool preallocate = p.preallocation != Preallocation::off;
     const bool data_here = preallocate && p.data_file.empty();
     Plan plan{.reftable_clusters = 1,
               .refblocks = 1,
               .l1_clusters = std::max<u64>(1, g.clusters(l1_entries * sizeof(u64))),
+              .luks_clusters = g.clusters(luks_bytes),
               .l2_tables = preallocate ? l1_entries : 0,
               .data_clusters = data_here ? g.clusters(p.size) : 0};
     while (true) {
@@ -75,7 +77,8 @@ Status write_refcounts(ByteSource& file, const Geometry& g, const Header& header
 Status write_maps(ByteSource& file, const Geometry& g, const Header& header, const Plan& plan)
 {
     const L2Rules rules{header};
-    const u64 first_l2 = header.l1_offset + (plan.l1_clusters << g.cluster_bits);
+    const u64 first_l2 =
+        header.l1_offset + ((plan.l1_clusters + plan.luks_clusters) << g.cluster_bits);
     const u64 first_data =
         header.has_data_file() ? 0 : first_l2 + (plan.l2_tables << g.cluster_bits);
     const u64 clusters = g.clusters(header.size);
@@ -116,6 +119,10 @@ Status check_data_file(const CreateParameters& p)
     if (p.data_file_is_raw && p.data_file.empty()) {
         return fail(Errc::invalid_argument, "data-file-raw requires data-file");
     }
+    if (p.data_file_is_raw && p.encryption.method != encryption_method::none) {
+        return fail(Errc::invalid_argument,
+                    "Encryption and data-file-raw cannot be used at the same time");
+    }
     if (p.data_file_is_raw && !p.backing_name.empty()) {
         return fail(Errc::invalid_argument,
                     "Backing file and data-file-raw cannot be used at the same time");
@@ -133,6 +140,7 @@ Header header_of(const CreateParameters& p)
     Header header;
     header.version = p.version;
     header.size = p.size;
+    header.encryption = p.encryption.method;
     header.cluster_bits = static_cast<u32>(std::countr_zero(p.cluster_size));
     header.refcount_order = static_cast<u32>(std::countr_zero(p.refcount_bits));
     header.compatible_features = p.lazy_refcounts ? compatible::lazy_refcounts : 0;
@@ -163,11 +171,34 @@ Result<Plan> plan_tables(const CreateParameters& p, const Geometry& g)
         l1_entries * sizeof(u64) > kMaxL1Bytes) {
         return too_large();
     }
-    const Plan plan = make_plan(p, g, l1_entries);
+    auto luks_bytes = p.encryption.header_bytes();
+    if (!luks_bytes) {
+        return std::move(luks_bytes).error();
+    }
+    const Plan plan = make_plan(p, g, l1_entries, luks_bytes.value());
     if (plan.reftable_clusters << g.cluster_bits > kMaxReftableBytes) {
         return too_large();
     }
     return plan;
+}
+
+/// Notes in the header where that of LUKS will be: behind the L1 table.
+Result<Header::Place> add_luks_place(Header& header, const CreateParameters& p, const Plan& plan)
+{
+    auto bytes = p.encryption.header_bytes();
+    if (!bytes) {
+        return std::move(bytes).error();
+    }
+    if (bytes.value() == 0) {
+        return Header::Place{};
+    }
+    const Header::Place place{header.l1_offset + (plan.l1_clusters << header.cluster_bits),
+                              bytes.value()};
+    Extension pointer{extension::encryption, std::vector<u8>(16)};
+    store_be<u64>(pointer.data, 0, place.at);
+    store_be<u64>(pointer.data, 8, place.length);
+    header.extensions.push_back(std::move(pointer));
+    return place;
 }
 
 /// Makes the data file, as long as the disk.
@@ -234,12 +265,17 @@ Status check_parameters(const CreateParameters& p)
     return base::ok();
 }
 
-Status create(ByteSource& file, const CreateParameters& given, const OpenSibling& make_sibling)
+Status create(ByteSource& file, const CreateParameters& given, const OpenSibling& make_sibling,
+              const Secrets* secrets)
 {
     if (auto good = check_parameters(given); !good) {
         return good;
     }
     CreateParameters p = given;
+    auto passphrase = new_passphrase(p.encryption, secrets);
+    if (!passphrase) {
+        return std::move(passphrase).error();
+    }
     if (p.data_file_is_raw && p.preallocation == Preallocation::off) {
         // The tables must not say "unallocated" where a reader of the raw file sees data.
         p.preallocation = Preallocation::metadata;
@@ -256,6 +292,10 @@ Status create(ByteSource& file, const CreateParameters& given, const OpenSibling
     header.reftable_clusters = static_cast<u32>(plan.reftable_clusters);
     header.l1_offset = (1 + plan.reftable_clusters + plan.refblocks) << g.cluster_bits;
     header.l1_size = static_cast<u32>(l1_entries);
+    auto luks = add_luks_place(header, p, plan);
+    if (!luks) {
+        return std::move(luks).error();
+    }
 
     auto start = encode_header(header);
     if (!start) {
@@ -275,8 +315,9 @@ Status create(ByteSource& file, const CreateParameters& given, const OpenSibling
     }
     const u64 data_bytes = plan.data_clusters << g.cluster_bits;
     // An L1 table's cluster need not be there in full, but its entries must be readable.
-    const u64 end = plan.l2_tables != 0 ? plan.total() << g.cluster_bits
-                                        : header.l1_offset + l1_entries * sizeof(u64);
+    const u64 end = plan.l2_tables + plan.luks_clusters != 0
+                        ? plan.total() << g.cluster_bits
+                        : header.l1_offset + l1_entries * sizeof(u64);
     if (file.size() < end) {
         if (auto grown = file.resize(end); !grown) {
             return grown;
@@ -284,6 +325,13 @@ Status create(ByteSource& file, const CreateParameters& given, const OpenSibling
     }
     if (auto done = preallocate(file, FileOffset{end - data_bytes}, data_bytes, how); !done) {
         return done;
+    }
+    if (luks.value().length != 0) {
+        auto done = crypto::create_luks({file, luks.value().at, luks.value().length},
+                                        p.encryption.luks, passphrase.value());
+        if (!done) {
+            return done;
+        }
     }
     // The header comes last: until then the file is not an image.
     return file.write(FileOffset{0}, start.value());

@@ -58,11 +58,12 @@ Result<Header> read_header(ByteSource& file)
 }
 
 Qcow2Image::Qcow2Image(std::unique_ptr<ByteSource> file, std::unique_ptr<ByteSource> data_file,
-                       Header header, std::vector<u64> l1, SnapshotTable snapshots)
+                       Header header, std::vector<u64> l1, SnapshotTable snapshots,
+                       Encryption encryption)
     : file_{std::move(file)}, data_file_{std::move(data_file)}, header_{std::move(header)},
       geometry_{header_.geometry()}, rules_{header_}, snapshots_{std::move(snapshots)},
-      l1_{std::move(l1)}, l2_cache_{*file_, std::min(kSliceSize, geometry_.cluster_size()),
-                                    kCachedSlices},
+      encryption_{std::move(encryption)}, l1_{std::move(l1)},
+      l2_cache_{*file_, std::min(kSliceSize, geometry_.cluster_size()), kCachedSlices},
       refcounts_{*file_, header_, [this](u64 cluster) { return is_metadata(cluster); }}
 {}
 
@@ -81,7 +82,8 @@ Result<std::unique_ptr<Image>> Qcow2Image::open(std::unique_ptr<ByteSource> file
     if (!header) {
         return std::move(header).error();
     }
-    if (auto good = check_open_options(context.options, header.value().cluster_size()); !good) {
+    if (auto good = check_open_options(context.options, header.value().geometry().cluster_size());
+        !good) {
         return std::move(good).error();
     }
     const u64 features = header.value().incompatible_features;
@@ -114,9 +116,13 @@ Result<std::unique_ptr<Image>> Qcow2Image::open(std::unique_ptr<ByteSource> file
     if (!data_file) {
         return std::move(data_file).error();
     }
-    std::unique_ptr<Qcow2Image> image{
-        new Qcow2Image{std::move(file), std::move(data_file).value(), std::move(header).value(),
-                       std::move(l1).value(), std::move(snapshots).value()}};
+    auto encryption = open_encryption(*file, header.value(), context);
+    if (!encryption) {
+        return std::move(encryption).error();
+    }
+    std::unique_ptr<Qcow2Image> image{new Qcow2Image{
+        std::move(file), std::move(data_file).value(), std::move(header).value(),
+        std::move(l1).value(), std::move(snapshots).value(), std::move(encryption).value()}};
     if (!image->file_->read_only()) {
         if (auto ready = image->prepare_for_writing(purpose); !ready) {
             return std::move(ready).error();
@@ -271,7 +277,9 @@ Result<Extent> Qcow2Image::map(GuestOffset from, u64 limit, MapDetail detail)
             return fail(Errc::unsupported, "the image was opened without its data file");
         }
         extent.kind = Extent::Kind::data;
-        if (detail == MapDetail::exact && !data_file_ && is_preallocated()) {
+        extent.sealing = sealing_at(extent.at.bytes, from.bytes);
+        const bool clear = header_.encryption == encryption_method::none;
+        if (detail == MapDetail::exact && clear && !data_file_ && is_preallocated()) {
             if (auto looked = look_for_hole(extent); !looked) {
                 return std::move(looked).error();
             }
@@ -342,6 +350,7 @@ ImageInfo Qcow2Image::info()
                    .subcluster_size = geometry_.extended_l2 ? geometry_.subcluster_size() : 0,
                    .dirty = (header_.incompatible_features & incompatible::dirty) != 0,
                    .has_dirty_flag = true,
+                   .encrypted = header_.encryption != encryption_method::none,
                    .backing_name = header_.backing_name,
                    .backing_format = header_.backing_format};
     using enum Property::Kind;
@@ -354,6 +363,9 @@ ImageInfo Qcow2Image::info()
              flag((header_.compatible_features & compatible::lazy_refcounts) != 0), boolean});
     }
     info.specific.push_back({"refcount-bits", std::to_string(geometry_.refcount_bits()), number});
+    if (header_.encryption != encryption_method::none) {
+        info.specific.push_back(describe_encryption(header_, encryption_));
+    }
     if (header_.has_data_file()) {
         if (const std::string name = header_.data_file_name(); !name.empty()) {
             info.specific.push_back({"data-file", name, string});

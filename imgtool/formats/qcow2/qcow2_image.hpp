@@ -2,6 +2,7 @@
 #pragma once
 
 #include "imgtool/format.hpp"
+#include "imgtool/formats/qcow2/encryption.hpp"
 #include "imgtool/formats/qcow2/l2_entry.hpp"
 #include "imgtool/formats/qcow2/layout.hpp"
 #include "imgtool/formats/qcow2/refcounts.hpp"
@@ -37,7 +38,10 @@ public:
     {
         return file_->allocated() + (data_file_ ? data_file_->allocated() : 0);
     }
+    /// Tables that were made ahead lead to what is not encrypted zeroes.
+    bool is_zero_when_new() const override;
     Status set_backing(const std::string& name, const std::string& format) override;
+    Status amend(const CreateSettings& settings, OpenContext& context, bool force) override;
     Result<bool> make_empty() override;
     Status create_snapshot(const std::string& name, const SnapshotTime& now) override;
     Status apply_snapshot(const std::string& id_or_name) override;
@@ -47,11 +51,19 @@ public:
 
 private:
     Qcow2Image(std::unique_ptr<ByteSource> file, std::unique_ptr<ByteSource> data_file,
-               Header header, std::vector<u64> l1, SnapshotTable snapshots);
+               Header header, std::vector<u64> l1, SnapshotTable snapshots, Encryption encryption);
 
     Status prepare_for_writing(OpenFor purpose);
     Status check_l1_entry(u64 l1_entry, u64 l1_index) const;
     bool is_metadata(u64 cluster) const;
+    /// How the data at `host` (in the file that has data) of the guest offset is encrypted: the
+    /// sectors of LUKS are counted in the file, those of AES on the disk.
+    Sealing sealing_at(u64 host, u64 guest) const
+    {
+        const bool by_file = header_.encryption == encryption_method::luks;
+        return {encryption_.cipher.get(),
+                encryption_.cipher == nullptr ? 0 : (by_file ? host : guest)};
+    }
     ByteSource& data_file() { return data_file_ ? *data_file_ : *file_; }
     bool is_preallocated();
     Status look_for_hole(Extent& extent);
@@ -129,6 +141,7 @@ private:
     Geometry geometry_;
     L2Rules rules_;
     SnapshotTable snapshots_;
+    Encryption encryption_;
     std::vector<u64> l1_;
     std::vector<u64> dirty_l1_; // indices
     SliceCache l2_cache_;

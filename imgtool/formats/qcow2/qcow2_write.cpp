@@ -36,6 +36,8 @@ bool Qcow2Image::is_metadata(u64 cluster) const
     return at == 0 || within(header_.l1_offset, l1_.size() * sizeof(u64)) ||
            within(refcounts_.table_offset(), refcounts_.table_bytes()) ||
            (snapshots_.bytes != 0 && within(header_.snapshots_offset, snapshots_.bytes)) ||
+           (header_.luks_place().length != 0 &&
+            within(header_.luks_place().at, header_.luks_place().length)) ||
            std::ranges::any_of(l1_, is_at) || std::ranges::any_of(refcounts_.table(), is_at);
 }
 
@@ -191,7 +193,8 @@ Result<Placement> Qcow2Image::place_in_own(const L2Place& at, u64 guest, u64 len
                      .fresh = !written,
                      .block = GuestOffset{guest - before},
                      .block_length = (before + length + part - 1) / part * part,
-                     .in = data_file_.get()};
+                     .in = data_file_.get(),
+                     .sealing = sealing_at(host, guest)};
 }
 
 /// Nothing is there yet, or what is there is compressed or shared with a snapshot.
@@ -225,13 +228,15 @@ Result<Placement> Qcow2Image::place_in_new(const L2Place& at, u64 guest, u64 len
     const u64 begin = std::min(within / part, u64{rules_.held(first.value()).first}) * part;
     const u64 end = std::max((within + length + part - 1) / part * part,
                              last_at + rules_.held(last.value()).end * part);
+    const u64 host = (run.first << geometry_.cluster_bits) + within;
     return Placement{.from = GuestOffset{guest},
-                     .at = FileOffset{(run.first << geometry_.cluster_bits) + within},
+                     .at = FileOffset{host},
                      .length = length,
                      .fresh = true,
                      .block = GuestOffset{guest - within + begin},
                      .block_length = end - begin,
-                     .in = data_file_.get()};
+                     .in = data_file_.get(),
+                     .sealing = sealing_at(host, guest)};
 }
 
 /// How many clusters, of at most `wanted`, all need to be made anew.
@@ -476,6 +481,9 @@ Status Qcow2Image::write_packed(GuestOffset block, std::span<const u8> packed)
     }
     if (header_.has_data_file()) {
         return fail(Errc::unsupported, "Operation not supported");
+    }
+    if (header_.encryption != encryption_method::none) {
+        return fail(Errc::unsupported, "Compression and encryption not supported at the same time");
     }
     if (auto relieved = relieve_caches(); !relieved) {
         return relieved;

@@ -219,6 +219,7 @@ Status ReferenceCounter::count_all(const SnapshotTable& snapshots)
             return done;
         }
     }
+    count(header_.luks_place().at, header_.luks_place().length);
     count(header_.snapshots_offset, snapshots.bytes);
     for (const Extension& e : header_.extensions) {
         if (e.type != extension::bitmaps || e.data.size() < 24) {
