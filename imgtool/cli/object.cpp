@@ -222,14 +222,23 @@ Result<CreateSettings> parse_json(std::string_view text)
 
 Status add_object(std::string_view text, Secrets& secrets)
 {
-    const std::string_view first = text.substr(0, text.find(','));
-    const bool has_type = first.find('=') == std::string_view::npos;
     CreateSettings settings;
     bool help = false;
-    parse_settings(has_type ? text.substr(std::min(text.size(), first.size() + 1)) : text, settings,
-                   help);
-    const std::string type =
-        has_type ? std::string{first} : take(settings, "qom-type").value_or("");
+    if (text.starts_with('{')) {
+        auto parsed = parse_json(text);
+        if (!parsed) {
+            return std::move(parsed).error();
+        }
+        settings = std::move(parsed).value();
+    } else {
+        const std::string_view first = text.substr(0, text.find(','));
+        if (first.find('=') == std::string_view::npos && !first.empty()) {
+            settings.emplace_back("qom-type", first);
+            text.remove_prefix(std::min(text.size(), first.size() + 1));
+        }
+        parse_settings(text, settings, help);
+    }
+    const std::string type = take(settings, "qom-type").value_or("");
     if (help || type == "help" || type == "?") {
         show_help(type);
     }

@@ -230,11 +230,11 @@ std::vector<Property> describe_luks(const Header& header, bool format)
                               {"hash-alg", header.hash_spec},
                               {"cipher-alg", m.algorithm},
                               {"uuid", header.uuid}};
-    if (format) {
-        out.push_back({"format", "luks"});
-    }
     if (m.cipher.iv == IvKind::essiv) {
         out.push_back({"ivgen-hash-alg", m.iv_hash});
+    }
+    if (format) {
+        out.push_back({"format", "luks"});
     }
     out.push_back({"cipher-mode", m.mode});
     Property slots{"slots", "", list};
