@@ -58,6 +58,8 @@ struct OpenContext {
 /// What making an image needs beyond its file.
 struct CreateContext {
     OpenSibling make_sibling = {};
+    /// Opens a file that is there, such as the backing file, for reading.
+    OpenSibling open_sibling = {};
     const Secrets* secrets = nullptr;
     /// Random numbers and the time of creation.
     const Identity* identity = &Identity::of_host();
@@ -100,6 +102,9 @@ struct FormatDriver {
     /// The size of an image made from completed settings; null: `measure` is refused.
     Result<Measurement> (*measure)(const CreateSettings& settings,
                                    const Content& content) = nullptr;
+    /// False where no image has compressed blocks, so that `convert -c` can be refused before
+    /// anything is made; Image::packing() has the last word.
+    bool packs = true;
 };
 
 /// Opens an image that stands alone: no further files, keys or options.

@@ -325,7 +325,7 @@ void write_json(JsonWriter& json, const Described& d)
         json.key("backing-filename");
         json.value(info.backing_name);
     }
-    if (d.has_dirty_flag) {
+    if (d.has_dirty_flag && info.has_dirty_flag) {
         json.key("dirty-flag");
         json.value_bool(info.dirty);
     }

@@ -129,15 +129,35 @@ Result<CreateSettings> complete_settings(const FormatDriver& format, const Creat
 
 namespace {
 
-/// Makes further files of an image, next to its first at `path`.
-OpenSibling sibling_maker(const std::string& path)
+/// Makes further files of an image, next to its first at `path`, and notes those that were not
+/// there before.
+OpenSibling sibling_maker(const std::string& path, std::vector<std::string>& made)
+{
+    return [path, &made](const std::string& name) -> Result<std::unique_ptr<ByteSource>> {
+        auto resolved = resolve_backing(path, name);
+        if (!resolved) {
+            return std::move(resolved).error();
+        }
+        const bool existed = ::access(resolved.value().c_str(), F_OK) == 0;
+        auto file = FileSource::create(resolved.value());
+        if (!file) {
+            return std::move(file).error();
+        }
+        if (!existed) {
+            made.push_back(resolved.value());
+        }
+        return std::unique_ptr<ByteSource>{std::move(file).value()};
+    };
+}
+
+OpenSibling sibling_reader(const std::string& path)
 {
     return [path](const std::string& name) -> Result<std::unique_ptr<ByteSource>> {
         auto resolved = resolve_backing(path, name);
         if (!resolved) {
             return std::move(resolved).error();
         }
-        auto file = FileSource::create(resolved.value());
+        auto file = FileSource::open(resolved.value(), FileSource::Access::read_only, Locking::on);
         if (!file) {
             return std::move(file).error();
         }
@@ -162,10 +182,18 @@ Status create_image(const FormatDriver& format, const std::string& path,
     if (!file) {
         return std::move(file).error();
     }
-    CreateContext context{.make_sibling = sibling_maker(path), .secrets = secrets};
+    std::vector<std::string> siblings;
+    CreateContext context{.make_sibling = sibling_maker(path, siblings),
+                          .open_sibling = sibling_reader(path),
+                          .secrets = secrets};
     auto made = format.create(*file.value(), completed, context);
     if (!made && !existed) {
         ::unlink(path.c_str());
+    }
+    for (const std::string& sibling : siblings) {
+        if (!made) {
+            ::unlink(sibling.c_str());
+        }
     }
     return made;
 }

@@ -1,8 +1,7 @@
 #include "imgtool/formats/qcow2/qcow2_image.hpp"
 
-#include "imgtool/formats/qcow2/open_options.hpp"
-
 #include "base/endian.hpp"
+#include "imgtool/formats/qcow2/open_options.hpp"
 #include "imgtool/formats/qcow2/qcow2.hpp"
 
 #include <fmt/format.h>
