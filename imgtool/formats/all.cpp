@@ -1,5 +1,6 @@
 #include "imgtool/formats/all.hpp"
 
+#include "imgtool/formats/luks/luks.hpp"
 #include "imgtool/formats/qcow/qcow.hpp"
 #include "imgtool/formats/parallels/parallels.hpp"
 #include "imgtool/formats/bochs/bochs.hpp"
@@ -29,6 +30,7 @@ constexpr std::array kFormats{
     &vpc::kDriver,
     &vhdx::kDriver,
     &qcow::kDriver,
+    &luks::kDriver,
     &raw::kDriver,
     &qcow2::kDriver, &qed::kDriver, &parallels::kDriver, &vdi::kDriver, &raw::kDriver,
     &qcow2::kDriver, &vmdk::kDriver, &bochs::kDriver, &cloop::kDriver, &dmg::kDriver, &raw::kDriver,
