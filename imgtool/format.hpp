@@ -90,7 +90,8 @@ struct FormatDriver {
                      CreateContext& context) = nullptr;
     std::span<const CreateOption> create_options = {}; // in the order `create` prints them
     std::span<const CreateOption> amend_options = {};
-    bool has_backing = false; // images may have backing files
+    bool has_backing = false;    // images may have backing files
+    bool no_compression = false; // `convert -c` is refused
     /// The size of an image made from completed settings; null: `measure` is refused.
     Result<Measurement> (*measure)(const CreateSettings& settings,
                                    const Content& content) = nullptr;

@@ -37,6 +37,9 @@ public:
 
     std::vector<Layer>& layers() { return layers_; }
 
+    /// Makes the disk longer or shorter (Image::resize).
+    Status resize(u64 size, Preallocate how);
+
     /// What holds bytes of the disk, all layers considered.
     struct Found {
         Extent extent;     // of kind `backing` only for bytes that no layer has: they are zero

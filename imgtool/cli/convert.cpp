@@ -261,7 +261,7 @@ Status Conversion::check_format()
     if (!request_.backing_format.empty() && find_format(request_.backing_format) == nullptr) {
         return fail(Errc::unsupported, fmt::format("Unknown driver '{}'", request_.backing_format));
     }
-    if (request_.compress && format_->name == "raw") {
+    if (request_.compress && format_->no_compression) {
         return fail(Errc::invalid_argument, "Compression not supported for this file format");
     }
     return base::ok();
@@ -302,6 +302,9 @@ Status Conversion::open_target()
     target_ = std::move(target).value();
     if (target_->size() < total_) {
         return base::fail(base::Errc::invalid_argument, "output file is smaller than input file");
+    }
+    if (request_.compress && target_->layers().front().image->info().cluster_size == 0) {
+        return base::fail(base::Errc::invalid_argument, "invalid cluster size");
     }
     return base::ok();
 }

@@ -1,10 +1,15 @@
 #include "imgtool/formats/all.hpp"
 
+#include "imgtool/formats/qcow/qcow.hpp"
+#include "imgtool/formats/parallels/parallels.hpp"
 #include "imgtool/formats/bochs/bochs.hpp"
 #include "imgtool/formats/cloop/cloop.hpp"
 #include "imgtool/formats/dmg/dmg.hpp"
 #include "imgtool/formats/qcow2/qcow2.hpp"
+#include "imgtool/formats/qed/qed.hpp"
 #include "imgtool/formats/raw/raw.hpp"
+#include "imgtool/formats/vpc/vpc.hpp"
+#include "imgtool/formats/vdi/vdi.hpp"
 #include "imgtool/formats/vmdk/vmdk.hpp"
 #include "imgtool/formats/qcow/qcow.hpp"
 #include "imgtool/formats/qcow2/qcow2.hpp"
@@ -23,6 +28,8 @@ constexpr std::array kFormats{
     &vpc::kDriver,
     &qcow::kDriver,
     &raw::kDriver,
+    &qcow2::kDriver, &qed::kDriver, &parallels::kDriver, &vdi::kDriver, &raw::kDriver,
+    &qcow2::kDriver, &vmdk::kDriver, &bochs::kDriver, &cloop::kDriver, &dmg::kDriver, &raw::kDriver,
 };
 
 } // namespace

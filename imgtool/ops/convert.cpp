@@ -41,10 +41,9 @@ ConvertRules make_rules(ChainDisk& target, const ConvertOptions& options,
             .only_top_layer = options.target_has_backing};
 }
 
-/// How blocks are packed, if they are.
-std::optional<Image::Packing> choose_packing(const Image& image, const ConvertOptions& options)
+std::optional<Image::Packing> choose_packing(ChainDisk& target, const ConvertOptions& options)
 {
-    const auto packing = image.packing();
+    const auto packing = target.layers().front().image->packing();
     return packing && (options.compress || packing->always) ? packing : std::nullopt;
 }
 
@@ -70,16 +69,9 @@ class Converter {
 public:
     Converter(const std::vector<std::unique_ptr<ChainDisk>>& sources, ChainDisk& target,
               const ConvertOptions& options)
-        : target_{target}, options_{options}, packing_{choose_packing(
-                                                  *target.layers().front().image, options)},
+        : target_{target}, options_{options}, packing_{choose_packing(target, options)},
           rules_{make_rules(target, options, packing_)}, plan_{sources, rules_}
-    {
-        for (const auto& source : sources) {
-            for (const Layer& layer : source->layers()) {
-                concurrent_ = concurrent_ && layer.image->file().concurrent();
-            }
-        }
-    }
+    {}
 
     Status run();
 
@@ -101,9 +93,8 @@ private:
     std::optional<Image::Packing> packing_;
     ConvertRules rules_;
 
-    std::mutex plan_mutex_; // plan_, and whatever of the sources it asks
+    std::mutex plan_mutex_; // plan_, whatever of the sources it asks, files not `concurrent()`
     ConvertPlan plan_;
-    bool concurrent_ = true; // pieces may be read without plan_mutex_
 
     Turnstile turn_; // the target, result_ and the options' functions
     Status result_ = base::ok();
@@ -170,11 +161,13 @@ Status Converter::read(Workspace& w)
 {
     w.bytes.resize(w.job.length);
     std::span<u8> into{w.bytes};
-    std::unique_lock lock{plan_mutex_, std::defer_lock};
-    if (!concurrent_) {
-        lock.lock();
-    }
     for (const ConvertJob::Piece& piece : w.job.pieces) {
+        const ByteSource& file =
+            piece.extent.in != nullptr ? *piece.extent.in : piece.image->file();
+        std::unique_lock lock{plan_mutex_, std::defer_lock};
+        if (!file.concurrent()) {
+            lock.lock();
+        }
         const std::span<u8> part = into.first(piece.extent.length);
         if (auto done = read_piece(w, piece, part); !done) {
             return std::move(done).error().in("error while reading at byte " +

@@ -33,6 +33,7 @@ public:
     ImageInfo info() override;
     Status set_backing(const std::string& name, const std::string& format) override;
     Result<bool> make_empty() override;
+    Status resize(u64 size, Preallocate how) override;
     Status create_snapshot(const std::string& name, const SnapshotTime& now) override;
     Status apply_snapshot(const std::string& id_or_name) override;
     Status delete_snapshot(const std::string& id_or_name) override;
@@ -105,6 +106,16 @@ private:
     Status own_entries(u64 l1_index, u64 at, std::span<const u8> table, PendingTables& pending);
     Status release_snapshot(std::span<const u64> l1);
     Status store_snapshots(std::vector<Snapshot> snapshots, Header header);
+
+    // The disk's size (qcow2_resize.cpp).
+    Status shrink(u64 size);
+    Status grow(u64 size);
+    Status clear_beyond_end();
+    Status drop_entries(u64 begin, u64 end);
+    Status zero_tail();
+    Status move_l1(u64 entries);
+    Status hide_backing(u64 begin, u64 end);
+    Status preallocate_range(u64 begin, u64 end, Preallocate how);
 
     // The image as a whole (qcow2_manage.cpp).
     Result<u64> write_new(std::span<const u8> bytes);

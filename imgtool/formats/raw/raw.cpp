@@ -69,6 +69,19 @@ public:
         return length;
     }
 
+    Status resize(u64 size, Preallocate how) override
+    {
+        if (how == Preallocate::metadata) {
+            return fail(Errc::invalid_argument, "Unsupported preallocation mode: metadata");
+        }
+        const u64 old = file_->size();
+        if (auto done = file_->resize(size); !done) {
+            return done;
+        }
+        size_ = (size + kSectorSize - 1) / kSectorSize * kSectorSize;
+        return size > old ? preallocate(*file_, {old}, size - old, how) : base::ok();
+    }
+
     Status flush() override { return file_->flush(); }
     ImageInfo info() override { return {.format = "raw", .size = size_}; }
 
@@ -161,6 +174,7 @@ const FormatDriver kDriver{
     .create = create,
     .create_options = kCreateOptions,
     .has_backing = false,
+    .no_compression = true,
 };
 
 } // namespace img::raw
