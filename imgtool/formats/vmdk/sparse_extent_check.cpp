@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include <array>
+#include <unordered_map>
 
 namespace img::vmdk {
 
@@ -31,8 +32,7 @@ public:
 private:
     using Page = std::array<u8, 4096>;
     static constexpr u64 kPageBits = sizeof(Page) * 8;
-    std::vector<std::unique_ptr<Page>> pages_ =
-        std::vector<std::unique_ptr<Page>>(kMaxSectors / kPageBits);
+    std::unordered_map<u64, std::unique_ptr<Page>> pages_;
 };
 
 } // namespace
