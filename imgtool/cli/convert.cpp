@@ -279,6 +279,10 @@ bool Conversion::open_target()
                                   .writable = true,
                                   .cache = request_.cache,
                                   .format_options = key_secrets(request_.settings)});
+    if (target_ != nullptr && request_.compress &&
+        target_->layers().front().image->info().cluster_size == 0) {
+        return fail("invalid cluster size");
+    }
     return target_ != nullptr;
 }
 
