@@ -3,6 +3,7 @@
 // What is beyond the disk's end is prepared, or cleared away, while it is out of reach: before the
 // header's size grows, and after it has shrunk.
 #include "base/endian.hpp"
+#include "imgtool/filter/sealed_io.hpp"
 #include "imgtool/formats/qcow2/qcow2_image.hpp"
 
 #include <algorithm>
@@ -108,13 +109,14 @@ Status Qcow2Image::drop_entries(u64 begin, u64 end)
             if (!old) {
                 return std::move(old).error();
             }
-            if (auto good = check_l2_entry(old.value(), guest); !good) {
+            const u64 cluster = guest + (i << geometry_.cluster_bits);
+            if (auto good = rules_.check(old.value(), cluster); !good) {
                 return mark_corrupt(std::move(good).error());
             }
-            if (old.value() == 0) {
+            if (old.value() == L2Entry{}) {
                 continue;
             }
-            if (auto stored = store_entry(at.value(), i, 0); !stored) {
+            if (auto stored = store_entry(at.value(), i, L2Entry{}); !stored) {
                 return stored;
             }
             free_later(old.value());
@@ -140,15 +142,21 @@ Status Qcow2Image::zero_tail()
     if (!e) {
         return std::move(e).error();
     }
-    if (kind_of(e.value()) != ClusterKind::data || (e.value() & entry::copied) == 0) {
+    if (!rules_.owns_cluster(e.value()) || rules_.held(e.value()).end == 0) {
         return base::ok();
     }
-    const ClusterRun run = clusters_of(e.value());
+    const u64 host = rules_.cluster_at(e.value());
+    const ClusterRun run{host >> geometry_.cluster_bits, 1};
     if (auto good = check_own_clusters(run, header_.size - within); !good) {
         return mark_corrupt(std::move(good).error());
     }
-    return file_->zero(FileOffset{(run.first << geometry_.cluster_bits) + within},
-                       geometry_.cluster_size() - within);
+    const u64 length = geometry_.cluster_size() - within;
+    const Sealing sealing = sealing_at(host + within, header_.size);
+    if (sealing.cipher != nullptr) {
+        return write_sealed(data_file(), FileOffset{host + within}, sealing,
+                            std::vector<u8>(length));
+    }
+    return data_file().zero(FileOffset{host + within}, length);
 }
 
 Status Qcow2Image::grow(u64 size)
@@ -215,6 +223,7 @@ Status Qcow2Image::move_l1(u64 entries)
 /// Entries that read as zero for [begin, end), which the disk does not have yet.
 Status Qcow2Image::hide_backing(u64 begin, u64 end)
 {
+    const L2Entry zero = geometry_.extended_l2 ? L2Entry{0, kAllZero} : L2Entry{entry::zero, 0};
     for (u64 guest = begin; guest < end;) {
         if (auto relieved = relieve_caches(); !relieved) {
             return relieved;
@@ -229,7 +238,7 @@ Status Qcow2Image::hide_backing(u64 begin, u64 end)
             if (!old) {
                 return std::move(old).error();
             }
-            if (auto stored = store_entry(at.value(), i, entry::zero); !stored) {
+            if (auto stored = store_entry(at.value(), i, zero); !stored) {
                 return stored;
             }
             free_later(old.value());
