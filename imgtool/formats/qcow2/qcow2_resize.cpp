@@ -29,6 +29,10 @@ Status Qcow2Image::resize(u64 size, Preallocate how)
     if (header_.version < 3 && !snapshots_.snapshots.empty()) {
         return fail(Errc::unsupported, "Can't resize a v2 image which has snapshots");
     }
+    if (how != Preallocate::none && header_.encryption != encryption_method::none) {
+        return fail(Errc::unsupported,
+                    "preallocation of what is added to an encrypted image is not supported yet");
+    }
     if (auto done = flush(); !done) {
         return done;
     }
