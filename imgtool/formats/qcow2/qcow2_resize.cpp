@@ -3,6 +3,7 @@
 // What is beyond the disk's end is prepared, or cleared away, while it is out of reach: before the
 // header's size grows, and after it has shrunk.
 #include "base/endian.hpp"
+#include "imgtool/filter/sealed_io.hpp"
 #include "imgtool/formats/qcow2/qcow2_image.hpp"
 
 #include <algorithm>
@@ -27,6 +28,10 @@ Status Qcow2Image::resize(u64 size, Preallocate how)
     }
     if (header_.version < 3 && !snapshots_.snapshots.empty()) {
         return fail(Errc::unsupported, "Can't resize a v2 image which has snapshots");
+    }
+    if (how != Preallocate::none && header_.encryption != encryption_method::none) {
+        return fail(Errc::unsupported,
+                    "preallocation of what is added to an encrypted image is not supported yet");
     }
     if (auto done = flush(); !done) {
         return done;
@@ -108,7 +113,8 @@ Status Qcow2Image::drop_entries(u64 begin, u64 end)
             if (!old) {
                 return std::move(old).error();
             }
-            if (auto good = rules_.check(old.value(), guest); !good) {
+            const u64 cluster = guest + (i << geometry_.cluster_bits);
+            if (auto good = rules_.check(old.value(), cluster); !good) {
                 return mark_corrupt(std::move(good).error());
             }
             if (old.value() == L2Entry{}) {
@@ -140,15 +146,21 @@ Status Qcow2Image::zero_tail()
     if (!e) {
         return std::move(e).error();
     }
-    if (!rules_.owns_cluster(e.value())) {
+    if (!rules_.owns_cluster(e.value()) || rules_.held(e.value()).end == 0) {
         return base::ok();
     }
-    const ClusterRun run = clusters_of(e.value());
+    const u64 host = rules_.cluster_at(e.value());
+    const ClusterRun run{host >> geometry_.cluster_bits, 1};
     if (auto good = check_own_clusters(run, header_.size - within); !good) {
         return mark_corrupt(std::move(good).error());
     }
-    return data_file().zero(FileOffset{(run.first << geometry_.cluster_bits) + within},
-                       geometry_.cluster_size() - within);
+    const u64 length = geometry_.cluster_size() - within;
+    const Sealing sealing = sealing_at(host + within, header_.size);
+    if (sealing.cipher != nullptr) {
+        return write_sealed(data_file(), FileOffset{host + within}, sealing,
+                            std::vector<u8>(length));
+    }
+    return data_file().zero(FileOffset{host + within}, length);
 }
 
 Status Qcow2Image::grow(u64 size)
@@ -215,6 +227,7 @@ Status Qcow2Image::move_l1(u64 entries)
 /// Entries that read as zero for [begin, end), which the disk does not have yet.
 Status Qcow2Image::hide_backing(u64 begin, u64 end)
 {
+    const L2Entry zero = geometry_.extended_l2 ? L2Entry{0, kAllZero} : L2Entry{entry::zero, 0};
     for (u64 guest = begin; guest < end;) {
         if (auto relieved = relieve_caches(); !relieved) {
             return relieved;
@@ -229,8 +242,6 @@ Status Qcow2Image::hide_backing(u64 begin, u64 end)
             if (!old) {
                 return std::move(old).error();
             }
-            const L2Entry zero =
-                geometry_.extended_l2 ? L2Entry{0, kAllZero} : L2Entry{entry::zero};
             if (auto stored = store_entry(at.value(), i, zero); !stored) {
                 return stored;
             }
