@@ -246,8 +246,10 @@ private:
         options.unsafe = how_.unsafe;
         if (data_file.empty()) {
             if (!name.origin) {
-                return [why = name.no_origin](
-                           const std::string&) -> Result<std::unique_ptr<ByteSource>> {
+                const std::string why =
+                    fmt::format("Cannot use relative paths with VMDK descriptor file '{}': {}",
+                                name.shown(), name.no_origin);
+                return [why](const std::string&) -> Result<std::unique_ptr<ByteSource>> {
                     return fail(Errc::unsupported, why);
                 };
             }

@@ -2,6 +2,7 @@
 #include "imgtool/ops/create.hpp"
 #include "imgtool/cli/command.hpp"
 #include "imgtool/formats/all.hpp"
+#include "imgtool/node/name.hpp"
 #include "imgtool/open.hpp"
 
 #include <fmt/format.h>
@@ -124,13 +125,13 @@ Status use_backing(const Request& request, std::optional<u64>& size)
     if (request.trust_backing) {
         return base::ok();
     }
-    auto path = resolve_backing(request.path, *name);
-    if (!path) {
-        return std::move(path).error();
+    OpenOptions options{.path = {},
+                        .format = format != nullptr ? *format : std::string{},
+                        .backing = {.nodes = true, .trust_probed = true}};
+    if (auto used = node::use_name(options, *node::join_name(request.path, *name)); !used) {
+        return fail(used.error().message + "\nCould not open backing image.");
     }
-    auto disk = open_chain({.path = path.value(),
-                            .format = format != nullptr ? *format : std::string{},
-                            .backing = {.trust_probed = true}});
+    auto disk = open_chain(options);
     if (!disk) {
         return fail(disk.error().message + "\nCould not open backing image.");
     }

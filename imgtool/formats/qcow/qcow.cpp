@@ -149,6 +149,13 @@ Status create(ByteSource& file, const CreateSettings& settings, CreateContext&)
 
 } // namespace
 
+constexpr std::array kOpenOptions{
+    CreateOption{"encrypt.format", CreateOption::Type::text,
+                 "Encrypt the image, only choice: 'aes'"},
+    CreateOption{"encrypt.key-secret", CreateOption::Type::text,
+                 "ID of secret providing qcow AES key"},
+};
+
 const FormatDriver kDriver{
     .name = "qcow",
     .probe = probe,
@@ -156,6 +163,7 @@ const FormatDriver kDriver{
     .check_settings = check_settings,
     .create = create,
     .create_options = kCreateOptions,
+    .open_options = kOpenOptions,
     .has_backing = true,
 };
 
