@@ -97,6 +97,9 @@ struct FormatDriver {
     /// The size of an image made from completed settings; null: `measure` is refused.
     Result<Measurement> (*measure)(const CreateSettings& settings,
                                    const Content& content) = nullptr;
+    /// False where no image has compressed blocks, so that `convert -c` can be refused before
+    /// anything is made; Image::packing() has the last word.
+    bool packs = true;
 };
 
 /// Opens an image that stands alone: no further files, keys or options.

@@ -116,7 +116,7 @@ struct ImageInfo {
     u64 size = 0;                // bytes of the virtual disk
     u64 cluster_size = 0;        // bytes; 0 where the format has none
     bool dirty = false;          // not closed cleanly
-    bool has_dirty_flag = false; // whether the format reports one at all
+    bool has_dirty_flag = true;  // whether `info` tells of it at all
     bool has_compressed = false; // every cluster is compressed
     bool encrypted = false;
     std::string backing_name = {};            // as the image has it; empty when none
@@ -171,6 +171,12 @@ public:
 
     /// Makes bytes from `from` on read as zero without writing them; returns for how many it could.
     virtual Result<u64> place_zeroes(GuestOffset from, u64 length) = 0;
+    /// The same, but they stay zero whatever backing file the image is given later: not by having
+    /// nothing there. 0 where the format has no such thing.
+    virtual Result<u64> place_own_zeroes(GuestOffset from, u64 length)
+    {
+        return info().backing_name.empty() ? Result<u64>{u64{0}} : place_zeroes(from, length);
+    }
 
     /// The block size and codec of compressed writes, if the format has them.
     struct Packing {
@@ -196,8 +202,11 @@ public:
     virtual u64 allocated() { return file().allocated(); }
 
     /// Makes the disk `size` bytes long; what is new reads as zero, even where a backing file is
-    /// longer.
+    /// longer (but see ChainDisk::resize).
     virtual Status resize(u64 size, Preallocate how);
+
+    /// Tells how long the disk below is, which resize() must hide where it grows over it.
+    void set_backing_size(u64 bytes) { backing_size_ = bytes; }
 
     /// Refers to another backing file (empty: none) without touching any data.
     virtual Status set_backing(const std::string& name, const std::string& format);
@@ -237,6 +246,12 @@ public:
     /// Whether scripts expect check() of the format. Where qemu-img has none, a check is made only
     /// when asked for with --full or a repair.
     virtual bool checks_by_default() const { return true; }
+
+protected:
+    u64 backing_size() const { return backing_size_; }
+
+private:
+    u64 backing_size_ = 0; // bytes; 0: there is no disk below
 };
 
 } // namespace img

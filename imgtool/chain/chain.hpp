@@ -41,10 +41,16 @@ public:
     Status read(u64 offset, std::span<u8> into) override;
     Status write(u64 offset, std::span<const u8> from) override;
     Status write_zeroes(u64 offset, u64 length) override;
+    /// Zeroes that are the top image's own, so that no other backing file changes what is read.
+    /// They take storage where the format has no other way.
+    Status write_own_zeroes(u64 offset, u64 length);
     Status flush() override;
     Status visit_written(const std::function<Status(u64 offset, u64 length)>& visit) override;
 
     std::vector<Layer>& layers() { return layers_; }
+
+    /// Makes the disk longer or shorter (Image::resize).
+    Status resize(u64 size, Preallocate how);
 
     /// What holds bytes of the disk, all layers considered.
     struct Found {

@@ -32,7 +32,7 @@ inline constexpr std::array<option, 8> kCommonLong{
 
 /// A command's own long options and the common ones, as getopt wants them.
 template <std::size_t n>
-constexpr auto with_common(const std::array<option, n>& own)
+constexpr auto with_common(const std::array<option, n>& own, bool has_output = true)
 {
     std::array<option, n + kCommonLong.size()> all{};
     std::size_t i = 0;
@@ -40,7 +40,9 @@ constexpr auto with_common(const std::array<option, n>& own)
         all[i++] = o;
     }
     for (const option& o : kCommonLong) {
-        all[i++] = o;
+        if (o.val != kOptOutput || has_output) {
+            all[i++] = o;
+        }
     }
     return all;
 }

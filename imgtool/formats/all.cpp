@@ -11,6 +11,10 @@
 #include "imgtool/formats/vpc/vpc.hpp"
 #include "imgtool/formats/vdi/vdi.hpp"
 #include "imgtool/formats/vmdk/vmdk.hpp"
+#include "imgtool/formats/qcow/qcow.hpp"
+#include "imgtool/formats/qcow2/qcow2.hpp"
+#include "imgtool/formats/raw/raw.hpp"
+#include "imgtool/formats/vpc/vpc.hpp"
 
 #include <array>
 
@@ -19,6 +23,7 @@ namespace img {
 namespace {
 
 constexpr std::array kFormats{
+    &qcow2::kDriver, &vmdk::kDriver, &bochs::kDriver, &cloop::kDriver, &dmg::kDriver, &raw::kDriver,
     &qcow2::kDriver,
     &vpc::kDriver,
     &qcow::kDriver,

@@ -86,6 +86,7 @@ private:
     Status write(Workspace& w);
     Status write_run(Workspace& w, const Workspace::Run& run);
     Status write_zeroes(u64 at, u64 length);
+    Status write_own_zeroes(u64 at, u64 length);
     void start_helpers();
 
     ChainDisk& target_;
@@ -305,7 +306,31 @@ Status Converter::write_zeroes(u64 at, u64 length)
         const u64 end = target_.layers()[1].image->size();
         length = at >= end ? 0 : std::min(length, end - at);
     }
-    return length == 0 ? base::ok() : target_.write_zeroes(at, length);
+    if (length == 0) {
+        return base::ok();
+    }
+    return options_.own_zeroes ? write_own_zeroes(at, length) : target_.write_zeroes(at, length);
+}
+
+/// Zeroes of the target's own, unless without a backing file they would take storage.
+Status Converter::write_own_zeroes(u64 at, u64 length)
+{
+    if (target_.layers().size() > 1) {
+        return target_.write_own_zeroes(at, length);
+    }
+    Image& image = *target_.layers().front().image;
+    while (length != 0) {
+        auto placed = image.place_own_zeroes(GuestOffset{at}, length);
+        if (!placed) {
+            return std::move(placed).error();
+        }
+        if (placed.value() == 0) {
+            return target_.write_zeroes(at, length);
+        }
+        at += placed.value();
+        length -= placed.value();
+    }
+    return base::ok();
 }
 
 Status Converter::run()

@@ -59,8 +59,9 @@ public:
 /// Like read(), but what lies past the end of the file reads as zero.
 Status read_padded(ByteSource& file, FileOffset at, std::span<u8> into);
 
-/// How storage is taken ahead: not at all, by asking the host for it, or by writing zeroes.
-enum class Preallocate : u8 { none, reserve, write };
+/// How storage is taken ahead: not at all, in an image's tables only, by asking the host for it, or
+/// by writing zeroes.
+enum class Preallocate : u8 { none, metadata, reserve, write };
 Status preallocate(ByteSource& file, FileOffset at, u64 length, Preallocate how);
 
 } // namespace img

@@ -292,7 +292,7 @@ void Qcow2Image::abandon(const Placement& placement)
 /// The entry that makes a cluster read as zero, or nothing where the version has none.
 std::optional<u64> Qcow2Image::zero_entry(u64 old) const
 {
-    const bool has_backing = !header_.backing_name.empty();
+    const bool has_backing = own_zeroes_ || !header_.backing_name.empty();
     switch (kind_of(old)) {
     case ClusterKind::zero_plain:
     case ClusterKind::zero_reserved:
@@ -312,6 +312,14 @@ std::optional<u64> Qcow2Image::zero_entry(u64 old) const
     return header_.version >= 3 ? std::optional<u64>{entry::zero} : std::nullopt;
 }
 
+Result<u64> Qcow2Image::place_own_zeroes(GuestOffset from, u64 length)
+{
+    own_zeroes_ = true;
+    auto placed = place_zeroes(from, length);
+    own_zeroes_ = false;
+    return placed;
+}
+
 Result<u64> Qcow2Image::place_zeroes(GuestOffset from, u64 length)
 {
     if (from.bytes >= header_.size || (from.bytes & geometry_.within()) != 0) {
@@ -329,10 +337,10 @@ Result<u64> Qcow2Image::place_zeroes(GuestOffset from, u64 length)
     const u64 whole = to_end ? geometry_.clusters(length) : length >> geometry_.cluster_bits;
     const u64 count = std::min(there.value().left, whole);
     const u64 bytes = std::min(length, count << geometry_.cluster_bits);
-    if (count == 0 || (there.value().slice == 0 && header_.backing_name.empty())) {
+    if (count == 0 || (there.value().slice == 0 && header_.backing_name.empty() && !own_zeroes_)) {
         return bytes;
     }
-    if (header_.version < 3 && !header_.backing_name.empty()) {
+    if (header_.version < 3 && (own_zeroes_ || !header_.backing_name.empty())) {
         return u64{0};
     }
     auto at = l2_place_for_write(from.bytes);

@@ -80,8 +80,21 @@ public:
         return length;
     }
 
+    Status resize(u64 size, Preallocate how) override
+    {
+        if (how == Preallocate::metadata) {
+            return fail(Errc::invalid_argument, "Unsupported preallocation mode: metadata");
+        }
+        const u64 old = file_->size();
+        if (auto done = file_->resize(size); !done) {
+            return done;
+        }
+        size_ = (size + kSectorSize - 1) / kSectorSize * kSectorSize;
+        return size > old ? preallocate(*file_, {old}, size - old, how) : base::ok();
+    }
+
     Status flush() override { return file_->flush(); }
-    ImageInfo info() override { return {.format = "raw", .size = size_, .has_dirty_flag = true}; }
+    ImageInfo info() override { return {.format = "raw", .size = size_}; }
 
 private:
     std::unique_ptr<ByteSource> file_;
@@ -215,6 +228,7 @@ const FormatDriver kDriver{
     .create_options = kCreateOptions,
     .open_options = kOpenOptions,
     .has_backing = false,
+    .packs = false,
 };
 
 } // namespace img::raw

@@ -92,7 +92,7 @@ SparseExtent::Kind SparseExtent::kind_of(u32 entry) const
 }
 
 /// Entry `index` of the table that begins at sector `table`.
-Result<u32> SparseExtent::load(qcow2::SliceCache& cache, u64 table, u64 index)
+Result<u32> SparseExtent::load(SliceCache& cache, u64 table, u64 index)
 {
     const u64 at = table * kSector + index * sizeof(u32);
     auto slice = cache.get(at / kSector * kSector);

@@ -4,7 +4,7 @@
 // Positions here count from the beginning of the extent; VmdkImage puts extents together.
 #pragma once
 
-#include "imgtool/formats/qcow2/slice_cache.hpp"
+#include "imgtool/formats/shared/slice_cache.hpp"
 #include "imgtool/formats/vmdk/layout.hpp"
 #include "imgtool/image.hpp"
 
@@ -54,8 +54,8 @@ private:
     enum class Kind : u8 { absent, zeroed, stored };
 
     Kind kind_of(u32 entry) const;
-    Result<u32> load(qcow2::SliceCache& cache, u64 table, u64 index);
-    Status store(qcow2::SliceCache& cache, u64 table, u64 index, u32 value);
+    Result<u32> load(SliceCache& cache, u64 table, u64 index);
+    Status store(SliceCache& cache, u64 table, u64 index, u32 value);
     Result<Place> find(u64 grain);
     Result<u64> empty_grains(u64 grain, u64 wanted);
     Result<Extent> packed_extent(u64 grain, u32 entry, const Place& at);
@@ -71,8 +71,8 @@ private:
 
     ByteSource& file_;
     Geometry geometry_;
-    qcow2::SliceCache directory_;
-    qcow2::SliceCache tables_;
+    SliceCache directory_;
+    SliceCache tables_;
     u64 next_sector_ = 0; // where the file's next grain goes
 };
 

@@ -60,7 +60,7 @@ Status SparseExtent::check_table(u64 table) const
     return base::ok();
 }
 
-Status SparseExtent::store(qcow2::SliceCache& cache, u64 table, u64 index, u32 value)
+Status SparseExtent::store(SliceCache& cache, u64 table, u64 index, u32 value)
 {
     const u64 at = table * kSector + index * sizeof(u32);
     auto slice = cache.get_for_write(at / kSector * kSector);
