@@ -229,6 +229,11 @@ private:
         for (auto& setting : format_options.value()) {
             all.push_back(std::move(setting));
         }
+        const node::Value* named = data_file.find("filename");
+        const node::Value* driver = data_file.find("driver");
+        if (named != nullptr && (driver == nullptr || driver->text == "file")) {
+            all.emplace_back("data-file.filename", named->text);
+        }
         OpenContext context{.purpose = purpose_,
                             .open_sibling = siblings(std::move(data_file), name),
                             .secrets = options_.secrets,
