@@ -108,12 +108,10 @@ Result<OpenedLayer> open_path(const OpenOptions& options, OpenFor purpose)
 /// Opens an image that is described by a tree of nodes.
 class NodeOpener {
 public:
-    NodeOpener(const OpenOptions& options, OpenFor purpose)
-        : options_{options}, purpose_{purpose}, tree_{*options.node}, how_{options,
-                                                                           options.read_only,
-                                                                           options.share,
-                                                                           options.unsafe,
-                                                                           options.node_depth}
+    NodeOpener(const OpenOptions& options, OpenFor purpose, BackingOptions backing)
+        : options_{options}, purpose_{purpose}, knows_backing_{backing == BackingOptions::known},
+          tree_{*options.node}, how_{options, options.read_only, options.share, options.unsafe,
+                                     options.node_depth}
     {}
 
     Result<OpenedLayer> open()
@@ -146,7 +144,7 @@ private:
         if (backing->kind == node::Value::Kind::null || backing->text.empty()) {
             without_backing_ = true;
             tree_.take("backing");
-        } else if (!options_.no_io) { // `info` opens no backing file, and so does not know it
+        } else if (knows_backing_) {
             return std::move(refuse_reference(*backing)).error().in("Could not open backing file");
         }
         return base::ok();
@@ -210,7 +208,7 @@ private:
                                               std::unique_ptr<ByteSource> file,
                                               const node::NodeName& name)
     {
-        if (!options_.no_io && (!(backing_ = tree_.take_under("backing")).empty()) &&
+        if (knows_backing_ && (!(backing_ = tree_.take_under("backing")).empty()) &&
             !format.has_backing) {
             return fail(Errc::invalid_argument, "Driver doesn't support backing files");
         }
@@ -321,6 +319,7 @@ private:
 
     const OpenOptions& options_;
     OpenFor purpose_;
+    bool knows_backing_;
     node::Options tree_;
     node::How how_;
     node::Options backing_ = {};
@@ -374,9 +373,9 @@ OpenSibling sibling_opener(const OpenOptions& options, std::string origin)
     };
 }
 
-Result<OpenedLayer> open_one(const OpenOptions& options, OpenFor purpose)
+Result<OpenedLayer> open_one(const OpenOptions& options, OpenFor purpose, BackingOptions backing)
 {
-    return options.node != nullptr ? NodeOpener{options, purpose}.open()
+    return options.node != nullptr ? NodeOpener{options, purpose, backing}.open()
                                    : open_path(options, purpose);
 }
 

@@ -127,7 +127,8 @@ Status use_backing(const Request& request, std::optional<u64>& size)
     }
     OpenOptions options{.path = {},
                         .format = format != nullptr ? *format : std::string{},
-                        .backing = {.nodes = true, .trust_probed = true}};
+                        .backing = {.nodes = true, .trust_probed = true},
+                        .no_io = true}; // only the size is asked for, so no key is
     if (auto used = node::use_name(options, *node::join_name(request.path, *name)); !used) {
         return fail(used.error().message + "\nCould not open backing image.");
     }
