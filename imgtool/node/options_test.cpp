@@ -8,7 +8,7 @@ using namespace img::node;
 
 namespace {
 
-std::string listed(const img::base::Result<Options>& options)
+std::string listed(const base::Result<Options>& options)
 {
     if (!options) {
         return options.error().message;
