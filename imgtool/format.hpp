@@ -40,6 +40,11 @@ struct OpenContext {
     OpenFor purpose = OpenFor::use;
     /// Unset: images that name other files are refused.
     OpenSibling open_sibling = {};
+    /// Whether open_sibling() may be used for a file that the guest's data is kept in, where that
+    /// is not what images of the format are always made of.
+    bool trust_data_files = false;
+    /// Opens a file that the user named in `options`. Unset: options that name files are refused.
+    OpenSibling open_named = {};
     /// Passphrases; null: there are none.
     const Secrets* secrets = nullptr;
     /// The format's own run-time options, those of FormatDriver::open_options.

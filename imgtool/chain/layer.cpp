@@ -90,6 +90,8 @@ Result<OpenedLayer> open_path(const OpenOptions& options, OpenFor purpose)
     }
     OpenContext context{.purpose = purpose,
                         .open_sibling = sibling_opener(options, options.path),
+                        .trust_data_files = options.backing.trust_data_files,
+                        .open_named = named_opener(options),
                         .secrets = options.secrets,
                         .options = options.format_options,
                         .no_io = options.no_io};
@@ -232,8 +234,12 @@ private:
         if (named != nullptr && (driver == nullptr || driver->text == "file")) {
             all.emplace_back("data-file.filename", named->text);
         }
+        const bool named_data_file = !data_file.empty();
         OpenContext context{.purpose = purpose_,
                             .open_sibling = siblings(std::move(data_file), name),
+                            .trust_data_files =
+                                options_.backing.trust_data_files || named_data_file,
+                            .open_named = named_opener(options_),
                             .secrets = options_.secrets,
                             .options = std::move(all),
                             .no_io = options_.no_io};
@@ -343,6 +349,28 @@ Result<const FormatDriver*> choose_format(ByteSource& file, const std::string& a
     return &probe_format(start, file.name());
 }
 
+namespace {
+
+Result<std::unique_ptr<ByteSource>> open_further(const OpenOptions& options,
+                                                 const std::string& path)
+{
+    auto file = FileSource::open(path, access_of(options.read_only),
+                                 options.share ? Locking::off : Locking::on);
+    if (!file) {
+        return std::move(file).error();
+    }
+    file.value()->set_unsafe(options.unsafe);
+    return std::unique_ptr<ByteSource>{std::move(file).value()};
+}
+
+} // namespace
+
+/// Opens files that the user named.
+OpenSibling named_opener(const OpenOptions& options)
+{
+    return [options](const std::string& path) { return open_further(options, path); };
+}
+
 OpenSibling sibling_opener(const OpenOptions& options, std::string origin)
 {
     return [options, origin = std::move(origin)](
@@ -363,13 +391,7 @@ OpenSibling sibling_opener(const OpenOptions& options, std::string origin)
             return fail(Errc::invalid_argument,
                         fmt::format("file '{}' is not among the files allowed", path));
         }
-        auto file = FileSource::open(path, access_of(options.read_only),
-                                     options.share ? Locking::off : Locking::on);
-        if (!file) {
-            return std::move(file).error();
-        }
-        file.value()->set_unsafe(options.unsafe);
-        return std::unique_ptr<ByteSource>{std::move(file).value()};
+        return open_further(options, path);
     };
 }
 

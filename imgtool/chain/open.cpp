@@ -143,6 +143,9 @@ Result<bool> go_to_backing(const OpenedLayer& above, const OpenOptions& options,
     if (next.node == nullptr || !next.node->has("driver")) {
         next.format = info.backing_format;
     }
+    // What was only guessed to be an image of some kind may be what a guest wrote.
+    next.backing.trust_data_files = options.backing.trust_data_files &&
+                                    (!info.backing_format.empty() || options.backing.trust_probed);
     return true;
 }
 

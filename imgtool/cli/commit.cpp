@@ -94,7 +94,7 @@ Result<std::unique_ptr<ChainDisk>> split_off(ChainDisk& disk, std::size_t depth,
     OpenOptions options{.path = {},
                         .format = layers[depth].probed ? "" : layers[depth].format,
                         .read_only = false,
-                        .backing = {.nodes = true, .trust_probed = true},
+                        .backing = {.nodes = true, .trust_probed = true, .trust_data_files = true},
                         .unsafe = request.cache == "unsafe",
                         .secrets = &request.common.secrets};
     if (auto used = node::use_layer(options, layers[depth]); !used) {

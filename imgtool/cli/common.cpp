@@ -1,5 +1,6 @@
 #include "imgtool/cli/common.hpp"
 
+#include "imgtool/cli/object.hpp"
 #include "imgtool/node/name.hpp"
 
 #include <cstdlib>
@@ -27,8 +28,11 @@ Taken take_common(int c, const char* value, Common& common)
         common.image_opts = true;
         return Taken::yes;
     case kOptObject:
-        refuse("--object");
-        return Taken::bad;
+        if (auto added = add_object(value, common.secrets); !added) {
+            report(added.error().message);
+            return Taken::bad;
+        }
+        return Taken::yes;
     default:
         return Taken::no;
     }
@@ -41,7 +45,7 @@ OpenOptions trusting_options(const Common& common, const std::string& format)
     OpenOptions options{.path = {}, .format = format};
     options.share = common.share;
     options.secrets = &common.secrets;
-    options.backing = {.nodes = true, .trust_probed = true};
+    options.backing = {.nodes = true, .trust_probed = true, .trust_data_files = true};
     return options;
 }
 

@@ -205,16 +205,7 @@ Status create(ByteSource& file, const CreateSettings& settings, CreateContext&)
         return std::move(parsed).error();
     }
     const auto [size, how] = parsed.value();
-    if (auto done = preallocate(file, FileOffset{0}, size, how); !done) {
-        return done;
-    }
-    // A first block that is there lets programs find out the file's alignment for direct I/O.
-    constexpr std::array<u8, 4096> kZeroes{};
-    const u64 first = std::min<u64>(size, kZeroes.size());
-    if (auto done = file.write(FileOffset{0}, std::span{kZeroes}.first(first)); !done) {
-        return done;
-    }
-    return file.resize(size);
+    return make_raw(file, size, how);
 }
 
 } // namespace
