@@ -159,13 +159,6 @@ Status create(ByteSource& file, const CreateSettings& settings, CreateContext& c
 
 } // namespace
 
-constexpr std::array kOpenOptions{
-    CreateOption{"encrypt.format", CreateOption::Type::text,
-                 "Encrypt the image, only choice: 'aes'"},
-    CreateOption{"encrypt.key-secret", CreateOption::Type::text,
-                 "ID of secret providing qcow AES key"},
-};
-
 const FormatDriver kDriver{
     .name = "qcow",
     .probe = probe,
