@@ -60,7 +60,8 @@ std::function<bool(const std::string& path)> only_inside(std::vector<std::string
 
 Result<Layer> open_layer(const OpenOptions& options, OpenFor purpose)
 {
-    auto opened = open_one(options, purpose);
+    auto opened =
+        open_one(options, purpose, options.no_io ? BackingOptions::unknown : BackingOptions::known);
     if (!opened) {
         return std::move(opened).error();
     }

@@ -1,5 +1,6 @@
 #include "imgtool/ops/create.hpp"
 
+#include "imgtool/node/name.hpp"
 #include "imgtool/open.hpp"
 #include "imgtool/source/file_source.hpp"
 
@@ -167,7 +168,7 @@ OpenSibling sibling_reader(const std::string& path)
 
 } // namespace
 
-Status create_image(const FormatDriver& format, const std::string& path,
+Status create_image(const FormatDriver& format, const std::string& name,
                     const CreateSettings& completed, const Secrets* secrets)
 {
     if (format.create == nullptr) {
@@ -177,6 +178,11 @@ Status create_image(const FormatDriver& format, const std::string& path,
     if (auto good = format.check_settings(completed); !good) {
         return good; // whatever is at `path` stays as it is
     }
+    auto plain = node::plain_path(name);
+    if (!plain) {
+        return std::move(plain).error();
+    }
+    const std::string& path = plain.value();
     const bool existed = ::access(path.c_str(), F_OK) == 0;
     auto file = FileSource::create(path);
     if (!file) {
