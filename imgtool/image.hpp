@@ -40,10 +40,12 @@ enum class Codec : u8 {
 class SectorCipher;
 
 /// How the bytes of an extent are encrypted. They are ciphered in sectors of 512 bytes, each with
-/// its position; extents and placements with a cipher begin and end on sectors.
+/// its position. Extents and placements may begin and end inside of sectors, all of which lie in
+/// the file next to them: a sector begins in the file as many bytes before `at` as `position` is
+/// past a multiple of 512.
 struct Sealing {
     const SectorCipher* cipher = nullptr; // null: not encrypted; lives as long as the image
-    u64 position = 0;                     // bytes, of the first sector, as the cipher counts
+    u64 position = 0;                     // bytes, of the first byte, as the cipher counts
 };
 
 struct Extent {
@@ -51,7 +53,8 @@ struct Extent {
         data,       // `length` bytes are in the file at `at`
         compressed, // they are part of the block described by `packed`
         zero,       // they read as zero; when `reserved`, `at` is kept for them in the file
-        backing     // they are whatever the backing image says (zero where there is none)
+        backing     // they are whatever the backing image says (zero where there is none);
+                    // `reserved` as for zero
     };
 
     /// The compressed block that covers the extent.
@@ -66,8 +69,9 @@ struct Extent {
 
     Kind kind;
     u64 length;               // bytes, at least 1
-    FileOffset at{0};         // for Kind::data, and Kind::zero when `reserved`
-    bool reserved = false;    // for Kind::zero
+    FileOffset at{0};         // for Kind::data, and others when `reserved`
+    bool reserved = false;    // for Kind::zero and Kind::backing
+    bool reads_zero = false;  // for Kind::data: a hole of the host's file; only told by exact maps
     bool stored = false;      // for Kind::zero: data by the format, but a hole of the host's file
     Packed packed{};          // for Kind::compressed
     ByteSource* in = nullptr; // the file that `at` is in; null: Image::file()
@@ -115,8 +119,9 @@ struct ImageInfo {
     std::string format;
     u64 size = 0;                // bytes of the virtual disk
     u64 cluster_size = 0;        // bytes; 0 where the format has none
+    u64 subcluster_size = 0;     // bytes that can be there by themselves; 0: whole clusters
     bool dirty = false;          // not closed cleanly
-    bool has_dirty_flag = false; // whether the format reports one at all
+    bool has_dirty_flag = true;  // whether `info` tells of it at all
     bool has_compressed = false; // every cluster is compressed
     bool encrypted = false;
     std::string backing_name = {};            // as the image has it; empty when none
@@ -198,12 +203,18 @@ public:
 
     virtual ImageInfo info() = 0;
 
+    /// Whether an image that was just made, without a backing file, reads as zero.
+    virtual bool is_zero_when_new() const { return true; }
+
     /// Bytes of host storage in use, of all the image's files.
     virtual u64 allocated() { return file().allocated(); }
 
     /// Makes the disk `size` bytes long; what is new reads as zero, even where a backing file is
-    /// longer.
+    /// longer (but see ChainDisk::resize).
     virtual Status resize(u64 size, Preallocate how);
+
+    /// Tells how long the disk below is, which resize() must hide where it grows over it.
+    void set_backing_size(u64 bytes) { backing_size_ = bytes; }
 
     /// Refers to another backing file (empty: none) without touching any data.
     virtual Status set_backing(const std::string& name, const std::string& format);
@@ -243,6 +254,12 @@ public:
     /// Whether scripts expect check() of the format. Where qemu-img has none, a check is made only
     /// when asked for with --full or a repair.
     virtual bool checks_by_default() const { return true; }
+
+protected:
+    u64 backing_size() const { return backing_size_; }
+
+private:
+    u64 backing_size_ = 0; // bytes; 0: there is no disk below
 };
 
 } // namespace img

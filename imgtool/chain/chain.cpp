@@ -1,5 +1,6 @@
 #include "imgtool/chain/chain.hpp"
 
+#include "imgtool/filter/sealed_io.hpp"
 #include "imgtool/formats/all.hpp"
 
 #include <fmt/format.h>
@@ -22,7 +23,9 @@ ChainDisk::ChainDisk(std::vector<Layer> layers, bool read_only)
     : layers_{std::move(layers)}, read_only_{read_only}
 {
     for (std::size_t depth = 0; depth + 1 < layers_.size(); ++depth) {
-        if (auto good = layers_[depth].image->check_backing(*layers_[depth + 1].image); !good) {
+        Image& below = *layers_[depth + 1].image;
+        layers_[depth].image->set_backing_size(below.size());
+        if (auto good = layers_[depth].image->check_backing(below); !good) {
             layers_[depth].broken_link = good.error().message;
         }
     }
@@ -97,7 +100,7 @@ Status ChainDisk::write(u64 offset, std::span<const u8> from)
         }
         const Placement& at = place.value();
         const auto piece = from.first(at.length);
-        auto done = at.fresh ? write_fresh(at, piece) : file_of(at).write(at.at, piece);
+        auto done = at.fresh ? write_fresh(at, piece) : write_there(at, piece);
         if (!done) {
             image.abandon(at);
             return done;
@@ -116,9 +119,58 @@ ByteSource& ChainDisk::file_of(const Placement& at)
     return at.in != nullptr ? *at.in : layers_.front().image->file();
 }
 
+/// Writes only the guest's bytes.
+Status ChainDisk::write_there(const Placement& at, std::span<const u8> from)
+{
+    return at.sealing.cipher != nullptr ? write_sealed(file_of(at), at.at, at.sealing, from)
+                                        : file_of(at).write(at.at, from);
+}
+
+/// Writes a new block that is encrypted. All of it must be written: what the file has there would
+/// not read as zero.
+Status ChainDisk::write_fresh_sealed(const Placement& at, std::span<const u8> from)
+{
+    const u64 block_end = at.block.bytes + at.block_length;
+    const u64 guest_end = at.from.bytes + at.length;
+    std::vector<u8> buffer;
+    for (u64 begin = at.block.bytes; begin < block_end; begin += buffer.size()) {
+        buffer.assign(std::min(kPiece, block_end - begin), 0);
+        const u64 end = begin + buffer.size();
+        // Before the guest's bytes, theirs, and after them.
+        const auto keep = [&](u64 first, u64 last) {
+            first = std::max(first, begin);
+            last = std::min({last, end, size()});
+            return first >= last
+                       ? base::ok()
+                       : read(first, std::span{buffer}.subspan(first - begin, last - first));
+        };
+        if (auto done = keep(at.block.bytes, at.from.bytes); !done) {
+            return done;
+        }
+        if (auto done = keep(guest_end, block_end); !done) {
+            return done;
+        }
+        const u64 first = std::max(at.from.bytes, begin);
+        const u64 last = std::min(guest_end, end);
+        if (first < last) {
+            std::ranges::copy(from.subspan(first - at.from.bytes, last - first),
+                              buffer.begin() + static_cast<std::ptrdiff_t>(first - begin));
+        }
+        const FileOffset to{at.at.bytes + begin - at.from.bytes};
+        const Sealing sealing{at.sealing.cipher, at.sealing.position + begin - at.from.bytes};
+        if (auto done = write_sealed(file_of(at), to, sealing, buffer); !done) {
+            return done;
+        }
+    }
+    return base::ok();
+}
+
 /// Writes a new block: the guest's bytes, and around them what was there before.
 Status ChainDisk::write_fresh(const Placement& at, std::span<const u8> from)
 {
+    if (at.sealing.cipher != nullptr) {
+        return write_fresh_sealed(at, from);
+    }
     const u64 block_end = at.block.bytes + at.block_length;
     if (auto done = fill(at, at.block.bytes, at.from.bytes); !done) {
         return done;
@@ -130,6 +182,38 @@ Status ChainDisk::write_fresh(const Placement& at, std::span<const u8> from)
 }
 
 /// Copies the disk's present bytes [begin, end) to where they go in a fresh placement.
+/// The last block, when only a part of it is on the disk, may share its rest with a longer backing
+/// file or a snapshot. Written again, it is the image's own.
+Status ChainDisk::resize(u64 size, Preallocate how)
+{
+    if (read_only_) {
+        return fail(Errc::invalid_argument, "the disk is read-only");
+    }
+    Image& image = *layers_.front().image;
+    const u64 old = image.size();
+    const u64 block = image.info().cluster_size;
+    if (size > old && block != 0 && old % block != 0) {
+        auto last = find(old - 1, 1, MapDetail::fast);
+        if (!last) {
+            return std::move(last).error();
+        }
+        const auto kind = last.value().extent.kind;
+        if (kind == Extent::Kind::data || kind == Extent::Kind::compressed ||
+            (layers_.size() > 1 && layers_[1].image->size() > old)) {
+            std::array<u8, 1> byte{};
+            auto done = read(old - 1, byte);
+            if (done) {
+                done = write(old - 1, byte);
+            }
+            if (!done) {
+                return done;
+            }
+        }
+    }
+    reader_.forget();
+    return image.resize(size, how);
+}
+
 Status ChainDisk::fill(const Placement& at, u64 begin, u64 end)
 {
     ByteSource& file = file_of(at);

@@ -7,17 +7,26 @@
 #include "imgtool/image.hpp"
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 namespace img {
 
+namespace node {
+struct NodeName; // imgtool/node/node.hpp
+}
+
 /// One image of a chain.
 struct Layer {
     std::unique_ptr<Image> image;
-    std::string path;
+    std::string path; // as it is shown: a file's, "nbd://...", or "json:{...}"
     std::string format;
     bool probed = false; // nobody said what the format is
+    /// The file whose folder relative names in the image are taken from; none: that cannot be said.
+    std::optional<std::string> origin = {};
+    /// What it is called as a node; null for a plain file.
+    std::shared_ptr<const node::NodeName> node = {};
     /// Why the next layer may not be read through this one; empty: it may.
     std::string broken_link = {};
 };
@@ -40,6 +49,9 @@ public:
 
     std::vector<Layer>& layers() { return layers_; }
 
+    /// Makes the disk longer or shorter (Image::resize).
+    Status resize(u64 size, Preallocate how);
+
     /// What holds bytes of the disk, all layers considered.
     struct Found {
         Extent extent;     // of kind `backing` only for bytes that no layer has: they are zero
@@ -54,7 +66,9 @@ private:
         return reader_.read(*layers_[found.depth].image, found.extent, offset, into);
     }
     ByteSource& file_of(const Placement& at);
+    Status write_there(const Placement& placement, std::span<const u8> from);
     Status write_fresh(const Placement& placement, std::span<const u8> from);
+    Status write_fresh_sealed(const Placement& placement, std::span<const u8> from);
     Status fill(const Placement& placement, u64 begin, u64 end);
     Status check_disguise(u64 offset, std::span<const u8> from);
 

@@ -1,6 +1,6 @@
 #include "imgtool/chain/extent_reader.hpp"
 
-#include "imgtool/filter/cipher.hpp"
+#include "imgtool/filter/sealed_io.hpp"
 
 #include <fmt/format.h>
 
@@ -34,23 +34,23 @@ Status ExtentReader::read(Image& image, const Extent& extent, u64 offset, std::s
 
 Status ExtentReader::read_data(Image& image, const Extent& extent, std::span<u8> into)
 {
-    const Sealing& sealing = extent.sealing;
-    if (auto done = read_padded(file_of(image, extent), extent.at, into);
-        !done || sealing.cipher == nullptr) {
-        return done;
+    ByteSource& file = file_of(image, extent);
+    if (extent.sealing.cipher == nullptr) {
+        return read_padded(file, extent.at, into);
     }
-    return sealing.cipher->decrypt(sealing.position, into);
+    return read_sealed(file, extent.at, extent.sealing, into);
 }
 
 Status ExtentReader::read_packed(Image& image, const Extent& extent, u64 offset, std::span<u8> into)
 {
     const Extent::Packed& packed = extent.packed;
+    ByteSource& file = file_of(image, extent);
     const u64 within = offset - packed.block.bytes;
     const bool whole = within == 0 && into.size() == packed.block_length;
-    if (unpacked_of_ != &image || unpacked_at_ != packed.at) {
+    if (unpacked_of_ != &file || unpacked_at_ != packed.at) {
         unpacked_of_ = nullptr;
         packed_.resize(packed.packed_length); // a format never says more than two blocks' worth
-        if (auto done = read_padded(file_of(image, extent), packed.at, packed_); !done) {
+        if (auto done = read_padded(file, packed.at, packed_); !done) {
             return done;
         }
         if (!whole) {
@@ -63,7 +63,7 @@ Status ExtentReader::read_packed(Image& image, const Extent& extent, u64 offset,
         if (whole) {
             return base::ok();
         }
-        unpacked_of_ = &image;
+        unpacked_of_ = &file;
         unpacked_at_ = packed.at;
     }
     std::copy_n(unpacked_.begin() + static_cast<std::ptrdiff_t>(within), into.size(), into.begin());

@@ -69,6 +69,8 @@ enum LongOption {
     kOptSalvage,
     kOptStartOffset,
     kOptMaxLength,
+    kOptPreallocation,
+    kOptShrink,
     kOptFull
 };
 
@@ -98,6 +100,7 @@ int run_convert(int argc, char** argv);
 int run_info(int argc, char** argv);
 int run_check(int argc, char** argv);
 int run_map(int argc, char** argv);
+int run_resize(int argc, char** argv);
 int run_snapshot(int argc, char** argv);
 int run_compare(int argc, char** argv);
 int run_rebase(int argc, char** argv);

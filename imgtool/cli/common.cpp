@@ -1,5 +1,8 @@
 #include "imgtool/cli/common.hpp"
 
+#include "imgtool/cli/object.hpp"
+#include "imgtool/node/name.hpp"
+
 #include <cstdlib>
 
 namespace img::cli {
@@ -25,8 +28,11 @@ Taken take_common(int c, const char* value, Common& common)
         common.image_opts = true;
         return Taken::yes;
     case kOptObject:
-        refuse("--object");
-        return Taken::bad;
+        if (auto added = add_object(value, common.secrets); !added) {
+            report(added.error().message);
+            return Taken::bad;
+        }
+        return Taken::yes;
     default:
         return Taken::no;
     }
@@ -35,12 +41,20 @@ Taken take_common(int c, const char* value, Common& common)
 Result<OpenOptions> open_options(const Common& common, const std::string& name,
                                  const std::string& format)
 {
-    if (common.image_opts) {
-        return base::fail(base::Errc::unsupported, "--image-opts is not supported yet");
-    }
     OpenOptions options{.path = name, .format = format};
     options.share = common.share;
     options.secrets = &common.secrets;
+    // As qemu-img: an image that the user named may name its other files as it likes.
+    options.backing = {.nodes = true, .trust_probed = true, .trust_data_files = true};
+    if (common.image_opts && !format.empty()) {
+        return base::fail(base::Errc::invalid_argument,
+                          "--image-opts and --format are mutually exclusive");
+    }
+    auto named =
+        common.image_opts ? node::use_image_opts(options, name) : node::use_name(options, name);
+    if (!named) {
+        return std::move(named).error().in("Could not open '" + name + "'");
+    }
     return options;
 }
 

@@ -54,7 +54,8 @@ enum class Taken : u8 { yes, no, bad };
 Taken take_common(int c, const char* value, Common& common);
 
 /// How to open the image that the user calls `name`: a file, or options after --image-opts.
-/// `format` is that of -f; empty when not given. `common` must outlive the opening.
+/// `format` is that of -f; empty when not given. `common` must outlive the opening. Errors are
+/// whole messages.
 Result<OpenOptions> open_options(const Common& common, const std::string& name,
                                  const std::string& format);
 

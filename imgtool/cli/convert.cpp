@@ -360,7 +360,9 @@ bool Conversion::copy()
     RateLimit limit{request_.rate};
     ConvertOptions options{.sparse_size = request_.sparse_size.value_or(4096),
                            .compress = request_.compress,
-                           .target_is_zero = request_.target_is_zero || (fresh && backing_.empty()),
+                           .target_is_zero = request_.target_is_zero ||
+                                             (fresh && backing_.empty() &&
+                                              target_->layers().front().image->is_zero_when_new()),
                            .target_has_backing = !backing_.empty(),
                            .own_zeroes = request_.skip_create,
                            .threads = request_.threads,

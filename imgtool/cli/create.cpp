@@ -1,6 +1,7 @@
 // imgtool create
 #include "imgtool/ops/create.hpp"
 #include "imgtool/cli/command.hpp"
+#include "imgtool/cli/object.hpp"
 #include "imgtool/formats/all.hpp"
 #include "imgtool/open.hpp"
 
@@ -22,6 +23,7 @@ struct Request {
     std::optional<u64> size;
     bool help = false;
     bool quiet = false;
+    Secrets secrets;
     bool trust_backing = false; // -u: do not look at the backing file
 };
 
@@ -81,8 +83,11 @@ bool parse(int argc, char** argv, Request& request)
             request.trust_backing = true;
             break;
         case kOptObject:
-            refuse("--object");
-            return false;
+            if (auto added = add_object(reader.value(), request.secrets); !added) {
+                report(added.error().message);
+                return false;
+            }
+            break;
         default:
             return false;
         }
@@ -130,7 +135,7 @@ Status use_backing(const Request& request, std::optional<u64>& size)
     }
     auto disk = open_chain({.path = path.value(),
                             .format = format != nullptr ? *format : std::string{},
-                            .backing = {.trust_probed = true}});
+                            .backing = {.trust_probed = true, .trust_data_files = true}});
     if (!disk) {
         return fail(disk.error().message + "\nCould not open backing image.");
     }
@@ -194,7 +199,7 @@ Status create(const Request& request, const FormatDriver& format)
         std::fputs(describe(request, completed.value()).c_str(), stdout);
         std::fflush(stdout);
     }
-    return create_image(format, request.path, completed.value());
+    return create_image(format, request.path, completed.value(), &request.secrets);
 }
 
 } // namespace

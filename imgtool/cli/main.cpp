@@ -55,7 +55,10 @@ constexpr std::array kCommands{
             "[--object objectdef] [--image-opts] [-U] [-q] [-f fmt] [-t cache] [-T src_cache] [-p] "
             "[-u] -b backing_file [-F backing_fmt] filename",
             run_rebase},
-    Command{"resize", "", nullptr},
+    Command{"resize",
+            "[--object objectdef] [--image-opts] [-f fmt] [--preallocation=prealloc] [-q] "
+            "[--shrink] filename [+ | -]size",
+            run_resize},
     Command{"snapshot",
             "[--object objectdef] [--image-opts] [-U] [-q] [-l | -a snapshot | -c snapshot | -d "
             "snapshot] filename",

@@ -101,11 +101,11 @@ Row row_of(ChainDisk& disk, const ChainDisk::Found& found, u64 start)
             .length = e.length,
             .depth = found.depth,
             .present = e.kind != Extent::Kind::backing,
-            .zero = e.kind == Extent::Kind::zero || e.kind == Extent::Kind::backing,
+            .zero = e.kind == Extent::Kind::zero || e.kind == Extent::Kind::backing || e.reads_zero,
             .data = e.kind == Extent::Kind::data || e.kind == Extent::Kind::compressed || e.stored,
             .offset = std::nullopt,
             .file = {}};
-    if (e.kind == Extent::Kind::data || (e.kind == Extent::Kind::zero && e.reserved)) {
+    if (e.kind == Extent::Kind::data || e.reserved) {
         row.offset = e.at.bytes;
         row.file = e.in != nullptr ? e.in->name() : disk.layers()[found.depth].path;
     }

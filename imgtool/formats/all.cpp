@@ -1,5 +1,6 @@
 #include "imgtool/formats/all.hpp"
 
+#include "imgtool/formats/luks/luks.hpp"
 #include "imgtool/formats/qcow/qcow.hpp"
 #include "imgtool/formats/parallels/parallels.hpp"
 #include "imgtool/formats/bochs/bochs.hpp"
@@ -8,9 +9,14 @@
 #include "imgtool/formats/qcow2/qcow2.hpp"
 #include "imgtool/formats/qed/qed.hpp"
 #include "imgtool/formats/raw/raw.hpp"
+#include "imgtool/formats/vhdx/vhdx.hpp"
 #include "imgtool/formats/vpc/vpc.hpp"
 #include "imgtool/formats/vdi/vdi.hpp"
 #include "imgtool/formats/vmdk/vmdk.hpp"
+#include "imgtool/formats/qcow/qcow.hpp"
+#include "imgtool/formats/qcow2/qcow2.hpp"
+#include "imgtool/formats/raw/raw.hpp"
+#include "imgtool/formats/vpc/vpc.hpp"
 
 #include <array>
 
@@ -19,9 +25,12 @@ namespace img {
 namespace {
 
 constexpr std::array kFormats{
+    &qcow2::kDriver, &vmdk::kDriver, &bochs::kDriver, &cloop::kDriver, &dmg::kDriver, &raw::kDriver,
     &qcow2::kDriver,
     &vpc::kDriver,
+    &vhdx::kDriver,
     &qcow::kDriver,
+    &luks::kDriver,
     &raw::kDriver,
     &qcow2::kDriver, &qed::kDriver, &parallels::kDriver, &vdi::kDriver, &raw::kDriver,
     &qcow2::kDriver, &vmdk::kDriver, &bochs::kDriver, &cloop::kDriver, &dmg::kDriver, &raw::kDriver,

@@ -29,6 +29,8 @@ TEST_CASE("compare: written zeroes are the same as holes, but not strictly")
     auto a = disk_of(kSize);
     auto b = disk_of(kSize);
     write(*a, 65536, std::vector<u8>(65536));
+    write(*a, kSize - 512, noise(512, 2)); // else the whole of one disk is one hole
+    write(*b, kSize - 512, noise(512, 2));
 
     CHECK(compare(*a, *b, {}).outcome == Comparison::Outcome::identical);
     const Comparison strict = compare(*a, *b, {.strict = true});

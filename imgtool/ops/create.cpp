@@ -22,6 +22,8 @@ using base::fail;
 
 constexpr std::string_view kSuffixes = "bkmgtpe"; // each 1024 times the one before
 
+} // namespace
+
 Result<std::string> check_value(const CreateOption& option, const std::string& value)
 {
     if (option.type == CreateOption::Type::text) {
@@ -57,8 +59,6 @@ Result<std::string> check_value(const CreateOption& option, const std::string& v
     }
     return std::to_string(size.value());
 }
-
-} // namespace
 
 Result<u64> parse_size(const std::string& text)
 {

@@ -1,11 +1,10 @@
-// imgtool and qemu-img doing the same, side by side.
+// Running the same commands with imgtool and with qemu-img, where that is installed.
 #pragma once
 
 #include "imgtool/tests/support.hpp"
 
 #include <cstdlib>
 #include <regex>
-#include <string>
 
 namespace img::test {
 
@@ -18,7 +17,7 @@ inline std::string tool()
 inline bool has_qemu_img()
 {
     static const bool found =
-        test::run("qemu-img --version").output.find("version 7.2") != std::string::npos;
+        run("qemu-img --version").output.find("version 7.2") != std::string::npos;
     if (!found) {
         WARN("skipped: qemu-img 7.2 is not installed");
     }
@@ -40,16 +39,16 @@ public:
     {
         setup("mkdir sub && seq 1 90000 > a.raw && truncate -s 1500160 a.raw && "
               "seq 1 9999 >> a.raw && truncate -s 1549312 a.raw");
-        REQUIRE(test::run("mkdir " + (dir_ / "bin") + " && ln -s $(realpath " + tool() + ") " +
-                          (dir_ / "bin/qemu-img"))
+        REQUIRE(run("mkdir " + (dir_ / "bin") + " && ln -s $(realpath " + tool() + ") " +
+                    (dir_ / "bin/qemu-img"))
                     .code == 0);
     }
 
     void setup(const std::string& command)
     {
         for (const char* side : {"ours", "theirs"}) {
-            const auto done = test::run("mkdir -p " + (dir_ / side) + " && cd " + (dir_ / side) +
-                                        " && " + command);
+            const auto done =
+                run("mkdir -p " + (dir_ / side) + " && cd " + (dir_ / side) + " && " + command);
             INFO(done.output);
             REQUIRE(done.code == 0);
         }
@@ -58,8 +57,8 @@ public:
     void same(const std::string& arguments)
     {
         INFO("qemu-img " << arguments);
-        const auto ours = test::run("cd " + (dir_ / "ours") + " && ../bin/qemu-img " + arguments);
-        const auto theirs = test::run("cd " + (dir_ / "theirs") + " && qemu-img " + arguments);
+        const auto ours = run("cd " + (dir_ / "ours") + " && ../bin/qemu-img " + arguments);
+        const auto theirs = run("cd " + (dir_ / "theirs") + " && qemu-img " + arguments);
         CHECK(comparable(ours.output) == comparable(theirs.output));
         CHECK(ours.code == theirs.code);
     }

@@ -2,11 +2,9 @@
 #include "imgtool/tests/duel.hpp"
 
 using namespace img;
-using img::test::comparable;
 using img::test::Duel;
 using img::test::has_qemu_img;
 using img::test::need;
-using img::test::TempDir;
 using img::test::tool;
 
 TEST_CASE("against qemu-img: create says and refuses the same")

@@ -22,7 +22,10 @@ public:
     {}
 
     u64 size() const override { return header_.disk; }
-    ImageInfo info() override { return {.format = "bochs", .size = header_.disk}; }
+    ImageInfo info() override
+    {
+        return {.format = "bochs", .size = header_.disk, .has_dirty_flag = false};
+    }
 
     Result<Extent> map(GuestOffset from, u64 limit, MapDetail) override
     {

@@ -30,7 +30,10 @@ public:
     {}
 
     u64 size() const override { return u64{header_.block_size} * header_.blocks; }
-    ImageInfo info() override { return {.format = "cloop", .size = size()}; }
+    ImageInfo info() override
+    {
+        return {.format = "cloop", .size = size(), .has_dirty_flag = false};
+    }
 
     Result<Extent> map(GuestOffset from, u64 limit, MapDetail) override
     {

@@ -23,7 +23,7 @@ public:
     {}
 
     u64 size() const override { return sectors_ * kSector; }
-    ImageInfo info() override { return {.format = "dmg", .size = size()}; }
+    ImageInfo info() override { return {.format = "dmg", .size = size(), .has_dirty_flag = false}; }
 
     Result<Extent> map(GuestOffset from, u64 limit, MapDetail) override
     {

@@ -18,9 +18,9 @@ Probe probe(std::span<const u8> start, std::string_view)
 }
 
 constexpr std::array kCreateOptions{
+    CreateOption{"size", CreateOption::Type::size, "Virtual disk size"},
     CreateOption{"cluster_size", CreateOption::Type::size, "Parallels image cluster size",
                  "1048576"},
-    CreateOption{"size", CreateOption::Type::size, "Virtual disk size"},
 };
 
 u64 rounded_up(u64 value, u64 unit)
@@ -89,6 +89,7 @@ const FormatDriver kDriver{
     .create = create,
     .create_options = kCreateOptions,
     .has_backing = false,
+    .packs = false,
 };
 
 } // namespace img::parallels

@@ -56,7 +56,7 @@ Result<std::unique_ptr<Image>> ParallelsImage::open(std::unique_ptr<ByteSource> 
 
 ImageInfo ParallelsImage::info()
 {
-    return {.format = "parallels", .size = size()};
+    return {.format = "parallels", .size = size(), .has_dirty_flag = false};
 }
 
 std::optional<u64> ParallelsImage::block_at(u32 entry) const

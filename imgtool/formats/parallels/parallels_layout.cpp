@@ -72,7 +72,7 @@ Result<Header> parse_header(std::span<const u8> start, u64 file_size)
         return fail(Errc::corrupt, "the block table of the Parallels image ends past the file");
     }
     if (h.sectors > static_cast<u64>(INT64_MAX) / kSector) {
-        return fail(Errc::corrupt, "the Parallels image's disk is too large");
+        return fail(Errc::corrupt, "Could not refresh total sector count: File too large");
     }
     return h;
 }

@@ -1,5 +1,6 @@
 #include "imgtool/formats/qcow2/qcow2.hpp"
 
+#include "imgtool/formats/qcow2/open_options.hpp"
 #include "imgtool/formats/qcow2/qcow2_image.hpp"
 
 #include <fmt/format.h>
@@ -53,6 +54,16 @@ constexpr std::array kCreateOptions{
                  "Extent size hint for the image file, 0 to disable", "", true},
 };
 
+constexpr std::array kAmendOptions{
+    CreateOption{"encrypt.state", Type::text,
+                 "Select new state of affected keyslots (active/inactive)"},
+    CreateOption{"encrypt.keyslot", Type::number, "Select a single keyslot to modify explicitly"},
+    CreateOption{"encrypt.old-secret", Type::text, "Select all keyslots that match this password"},
+    CreateOption{"encrypt.new-secret", Type::text,
+                 "New secret to set in the matching keyslots. Empty string to erase"},
+    CreateOption{"encrypt.iter-time", Type::number, "Time to spend in PBKDF in milliseconds"},
+};
+
 base::Error bad_value(std::string_view name, const std::string& value)
 {
     return fail(Errc::invalid_argument,
@@ -100,6 +111,15 @@ Status apply(CreateParameters& p, const std::string& name, const std::string& va
         p.refcount_bits = number > 64 ? 0 : static_cast<u32>(number); // 0 is refused by name
     } else if (name == "lazy_refcounts") {
         p.lazy_refcounts = value == "on";
+    } else if (name == "extended_l2") {
+        p.extended_l2 = value == "on";
+    } else if (name == "data_file") {
+        p.data_file = value;
+        if (value.empty()) {
+            return fail(Errc::invalid_argument, "Could not create '': No such file or directory");
+        }
+    } else if (name == "data_file_raw") {
+        p.data_file_is_raw = value == "on";
     } else if (name == "backing_file") {
         p.backing_name = value;
     } else if (name == "backing_fmt") {
@@ -110,8 +130,8 @@ Status apply(CreateParameters& p, const std::string& name, const std::string& va
         return choose(p.codec, kCodecs, "compression-type", value);
     } else if (name == "preallocation") {
         return choose(p.preallocation, kPreallocations, name, value);
-    } else if (name == "extent_size_hint" || value == "off") {
-        return base::ok(); // a hint, or a feature that is not wanted
+    } else if (name == "extent_size_hint" || value == "off" || name.starts_with("encrypt")) {
+        return base::ok(); // a hint, a feature that is not wanted, or for parse_encryption()
     } else {
         return fail(Errc::unsupported, fmt::format("{}={} is not supported yet", name, value));
     }
@@ -126,6 +146,11 @@ Result<CreateParameters> parse(const CreateSettings& settings)
             return std::move(done).error();
         }
     }
+    auto encryption = parse_encryption(settings);
+    if (!encryption) {
+        return std::move(encryption).error();
+    }
+    parameters.encryption = std::move(encryption).value();
     return parameters;
 }
 
@@ -136,10 +161,12 @@ Status check_settings(const CreateSettings& settings)
                       : Status{std::move(parameters).error()};
 }
 
-Status create_from_settings(ByteSource& file, const CreateSettings& settings, CreateContext&)
+Status create_from_settings(ByteSource& file, const CreateSettings& settings,
+                            CreateContext& context)
 {
     auto parameters = parse(settings);
-    return parameters ? create(file, parameters.value()) : Status{std::move(parameters).error()};
+    return parameters ? create(file, parameters.value(), context.make_sibling, context.secrets)
+                      : Status{std::move(parameters).error()};
 }
 
 } // namespace
@@ -151,6 +178,8 @@ const FormatDriver kDriver{
     .check_settings = check_settings,
     .create = create_from_settings,
     .create_options = kCreateOptions,
+    .amend_options = kAmendOptions,
+    .open_options = kOpenOptions,
     .has_backing = true,
 };
 

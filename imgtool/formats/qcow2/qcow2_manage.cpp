@@ -89,9 +89,39 @@ Status Qcow2Image::set_backing(const std::string& name, const std::string& forma
     return write_header(std::move(header));
 }
 
+bool Qcow2Image::is_zero_when_new() const
+{
+    return header_.encryption == encryption_method::none ||
+           std::ranges::all_of(l1_, [](u64 table) { return table == 0; });
+}
+
+/// Passphrases can be changed; other settings cannot yet.
+Status Qcow2Image::amend(const CreateSettings& settings, OpenContext& context, bool force)
+{
+    constexpr std::string_view kPrefix = "encrypt.";
+    for (const auto& [name, value] : settings) {
+        if (!name.starts_with(kPrefix)) {
+            return fail(Errc::unsupported, "changing '" + name + "' is not supported yet");
+        }
+    }
+    if (!encryption_.luks) {
+        return fail(Errc::invalid_argument, header_.encryption == encryption_method::none
+                                                ? "Can't amend encryption options - encryption not "
+                                                  "present"
+                                                : "Only LUKS encryption options can be amended for "
+                                                  "qcow2 with amend");
+    }
+    const Header::Place place = header_.luks_place();
+    return crypto::amend_luks({*file_, place.at, place.length}, *encryption_.luks, encryption_.key,
+                              settings, kPrefix, context.secrets, force);
+}
+
 /// First no table leads anywhere, then the counts follow: cut in between, clusters leak.
 Result<bool> Qcow2Image::make_empty()
 {
+    if (header_.data_file_is_raw()) {
+        return false; // it would have to become all zeroes too
+    }
     if (auto done = flush(); !done) {
         return std::move(done).error();
     }

@@ -21,10 +21,10 @@ Probe probe(std::span<const u8> start, std::string_view)
 
 using Type = CreateOption::Type;
 constexpr std::array kCreateOptions{
+    CreateOption{"size", Type::size, "Virtual disk size"},
     CreateOption{"backing_file", Type::text, "File name of a base image"},
     CreateOption{"backing_fmt", Type::text, "Image format of the base image"},
     CreateOption{"cluster_size", Type::size, "Cluster size (in bytes)", "65536"},
-    CreateOption{"size", Type::size, "Virtual disk size"},
     CreateOption{"table_size", Type::size, "L1/L2 table size (in clusters)"},
 };
 
@@ -99,6 +99,7 @@ const FormatDriver kDriver{
     .create = create,
     .create_options = kCreateOptions,
     .has_backing = true,
+    .packs = false,
 };
 
 } // namespace img::qed

@@ -45,7 +45,7 @@ Result<CheckReport> QedImage::check(Repair repair, const ProblemSink&)
         const auto unused = static_cast<u64>(last - finding.used.rbegin());
         const u64 keep = std::max(clusters - unused, header_.header_size);
         if (keep < clusters) {
-            cache_.drop(keep * header_.cluster_size, end_ - keep * header_.cluster_size);
+            cache_.clear();
             end_ = keep * header_.cluster_size;
             if (auto done = file_->resize(end_); !done) {
                 return std::move(done).error();

@@ -253,6 +253,15 @@ Result<u64> QedImage::count_alike(const L2Place& place, u64 first, u64 wanted)
     return count;
 }
 
+/// A hostile table may send the guest's writes into the L1 table.
+Status QedImage::check_data(u64 at, u64 bytes) const
+{
+    if (at < header_.l1_offset + header_.table_bytes() && header_.l1_offset < at + bytes) {
+        return fail(Errc::corrupt, "qed: Preventing invalid write on metadata (L1 table)");
+    }
+    return base::ok();
+}
+
 Result<Placement> QedImage::place(GuestOffset from, u64 length)
 {
     if (from.bytes >= header_.size || length == 0) {
@@ -288,9 +297,8 @@ Result<Placement> QedImage::place(GuestOffset from, u64 length)
         return std::move(at).error();
     }
     const u64 bytes = count.value() * cluster;
-    if (at.value() < header_.l1_offset + header_.table_bytes() &&
-        header_.l1_offset < at.value() + bytes) {
-        return fail(Errc::corrupt, "qed: Preventing invalid write on metadata (L1 table)");
+    if (auto good = check_data(at.value(), bytes); !good) {
+        return std::move(good).error();
     }
     wrote_data_ = true;
     return Placement{.from = from,
@@ -346,6 +354,9 @@ Result<u64> QedImage::place_zeroes(GuestOffset from, u64 length)
         return n;
     }
     if (extent.value().kind == Extent::Kind::data) {
+        if (auto good = check_data(extent.value().at.bytes, n); !good) {
+            return std::move(good).error();
+        }
         wrote_data_ = true;
         if (auto done = file_->zero(extent.value().at, n); !done) {
             return std::move(done).error();
@@ -404,7 +415,6 @@ ImageInfo QedImage::info()
             .size = header_.size,
             .cluster_size = header_.cluster_size,
             .dirty = (header_.features & feature::need_check) != 0,
-            .has_dirty_flag = true,
             .backing_name = header_.backing_name,
             .backing_format = has_backing() && raw ? "raw" : ""};
 }

@@ -38,6 +38,7 @@ private:
     Result<u64> load(u64 at);
     Status store(u64 at, u64 entry);
     bool is_cluster(u64 at, u64 bytes) const;
+    Status check_data(u64 at, u64 bytes) const;
 
     /// Where the L2 entry for `guest` is.
     struct L2Place {

@@ -117,7 +117,7 @@ Result<bool> QedImage::make_empty()
         return std::move(done).error();
     }
     const u64 end = header_.l1_offset + header_.table_bytes();
-    cache_.drop(0, end_);
+    cache_.clear();
     if (auto done = file_->zero(FileOffset{header_.l1_offset}, header_.table_bytes()); !done) {
         return std::move(done).error();
     }

@@ -19,7 +19,9 @@ constexpr u64 kMaxFreshBytes = u64{4} << 20; // placed at once
 } // namespace
 
 FlatImage::FlatImage(std::unique_ptr<ByteSource> file, const Shape& shape)
-    : file_{std::move(file)}, shape_{shape}, cache_{*file_, kPage, kCachedPages}
+    : file_{std::move(file)}, shape_{shape}, file_end_{file_->size()}, cache_{*file_, kPage,
+                                                                              kCachedPages,
+                                                                              table_end()}
 {}
 
 Result<u32> FlatImage::load_entry(u64 index)
@@ -28,6 +30,9 @@ Result<u32> FlatImage::load_entry(u64 index)
         return shape_.no_block;
     }
     const u64 at = shape_.table_at + index * sizeof(u32);
+    if (at + sizeof(u32) > file_end_) {
+        return fail(Errc::corrupt, "the block table ends past the end of the file");
+    }
     auto page = cache_.get(at & ~(kPage - 1));
     if (!page) {
         return std::move(page).error().in("Could not read the block table");

@@ -79,6 +79,7 @@ private:
 
     std::unique_ptr<ByteSource> file_;
     Shape shape_;
+    u64 file_end_; // file offset, when the image was opened: no entries behind it
     SliceCache cache_;
     bool writing_ = false;    // begin_writing() was called
     bool wrote_data_ = false; // since the last flush

@@ -66,25 +66,27 @@ void SliceCache::make_room()
     last_at_ = ~u64{0};
 }
 
-Status SliceCache::write_dirty()
+std::vector<std::pair<u64, std::span<const u8>>> SliceCache::dirty_slices() const
 {
+    std::vector<std::pair<u64, std::span<const u8>>> dirty;
     if (dirty_count_ == 0) {
-        return base::ok();
+        return dirty;
     }
-    std::vector<u64> order;
     for (const auto& [at, slice] : slices_) {
         if (slice.dirty) {
-            order.push_back(at);
+            dirty.emplace_back(at, std::span<const u8>{slice.bytes.get(), slice_size_});
         }
     }
-    std::ranges::sort(order);
-    for (const u64 at : order) {
-        Slice& slice = slices_.at(at);
-        if (auto done = file_.write(FileOffset{at}, {slice.bytes.get(), slice_size_}); !done) {
+    std::ranges::sort(dirty, {}, [](const auto& slice) { return slice.first; });
+    return dirty;
+}
+
+Status SliceCache::write_dirty()
+{
+    for (const auto& [at, bytes] : dirty_slices()) {
+        if (auto done = store(at, slices_.at(at)); !done) {
             return done;
         }
-        slice.dirty = false;
-        --dirty_count_;
     }
     return base::ok();
 }
@@ -92,13 +94,16 @@ Status SliceCache::write_dirty()
 Status SliceCache::write_one(u64 at)
 {
     const auto it = slices_.find(at);
-    if (it == slices_.end() || !it->second.dirty) {
-        return base::ok();
-    }
-    if (auto done = file_.write(FileOffset{at}, {it->second.bytes.get(), slice_size_}); !done) {
+    return it == slices_.end() || !it->second.dirty ? base::ok() : store(at, it->second);
+}
+
+Status SliceCache::store(u64 at, Slice& slice)
+{
+    const u64 length = std::min(slice_size_, end_ - at);
+    if (auto done = file_.write(FileOffset{at}, {slice.bytes.get(), length}); !done) {
         return done;
     }
-    it->second.dirty = false;
+    slice.dirty = false;
     --dirty_count_;
     return base::ok();
 }

@@ -10,14 +10,17 @@
 #include <memory>
 #include <span>
 #include <unordered_map>
+#include <utility>
+#include <vector>
 
 namespace img {
 
 class SliceCache {
 public:
-    /// `slice_size` is a power of two; tables start at multiples of it.
-    SliceCache(ByteSource& file, u64 slice_size, std::size_t capacity)
-        : file_{file}, slice_size_{slice_size}, capacity_{capacity}
+    /// `slice_size` is a power of two; tables start at multiples of it. What lies in the file from
+    /// `end` on is not the cache's, and is not written with the last slice.
+    SliceCache(ByteSource& file, u64 slice_size, std::size_t capacity, u64 end = ~u64{0})
+        : file_{file}, slice_size_{slice_size}, capacity_{capacity}, end_{end}
     {}
 
     u64 slice_size() const { return slice_size_; }
@@ -31,6 +34,8 @@ public:
     /// Too many dirty slices: the image should flush soon.
     bool crowded() const { return dirty_count_ * 2 > capacity_; }
 
+    /// The dirty slices with their places, in ascending order. Valid until the next call of get().
+    std::vector<std::pair<u64, std::span<const u8>>> dirty_slices() const;
     /// Writes all dirty slices, in ascending order.
     Status write_dirty();
     /// Writes the slice that begins at `at`, if it is dirty.
@@ -48,11 +53,13 @@ private:
     };
 
     Result<Slice*> find(u64 at);
+    Status store(u64 at, Slice& slice);
     void make_room();
 
     ByteSource& file_;
     u64 slice_size_; // bytes
     std::size_t capacity_;
+    u64 end_; // file offset
     std::size_t dirty_count_ = 0;
     u64 clock_ = 0;
     u64 last_at_ = ~u64{0};

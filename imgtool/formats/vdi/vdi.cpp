@@ -120,6 +120,7 @@ const FormatDriver kDriver{
     .create = create,
     .create_options = kCreateOptions,
     .has_backing = false,
+    .packs = false,
 };
 
 } // namespace img::vdi

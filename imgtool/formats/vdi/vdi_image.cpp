@@ -41,7 +41,7 @@ Result<std::unique_ptr<Image>> VdiImage::open(std::unique_ptr<ByteSource> file, 
     if (auto read = read_padded(*file, FileOffset{0}, start); !read) {
         return std::move(read).error();
     }
-    auto header = parse_header(start, file->size());
+    auto header = parse_header(start);
     if (!header) {
         return std::move(header).error();
     }
@@ -50,10 +50,7 @@ Result<std::unique_ptr<Image>> VdiImage::open(std::unique_ptr<ByteSource> file, 
 
 ImageInfo VdiImage::info()
 {
-    return {.format = "vdi",
-            .size = header_.disk_size,
-            .cluster_size = kBlockSize,
-            .has_dirty_flag = true};
+    return {.format = "vdi", .size = header_.disk_size, .cluster_size = kBlockSize};
 }
 
 std::optional<u64> VdiImage::block_at(u32 entry) const

@@ -51,8 +51,8 @@ struct Header {
 
 bool has_signature(std::span<const u8> start);
 
-/// Parses the first kHeaderBytes of a file of `file_size` bytes and checks them.
-Result<Header> parse_header(std::span<const u8> start, u64 file_size);
+/// Parses the first kHeaderBytes of a file and checks them. The map may lie past the file's end.
+Result<Header> parse_header(std::span<const u8> start);
 
 std::array<u8, kHeaderBytes> encode_header(const Header& header);
 

@@ -450,7 +450,6 @@ ImageInfo VmdkImage::info()
     ImageInfo info{.format = "vmdk",
                    .size = size_,
                    .cluster_size = common_grain(),
-                   .has_dirty_flag = true,
                    .has_compressed = packing().has_value(),
                    .backing_name = descriptor_.parent_name,
                    .backing_format = has_backing() ? "vmdk" : ""};
