@@ -108,13 +108,13 @@ Status Qcow2Image::drop_entries(u64 begin, u64 end)
             if (!old) {
                 return std::move(old).error();
             }
-            if (auto good = check_l2_entry(old.value(), guest); !good) {
+            if (auto good = rules_.check(old.value(), guest); !good) {
                 return mark_corrupt(std::move(good).error());
             }
-            if (old.value() == 0) {
+            if (old.value() == L2Entry{}) {
                 continue;
             }
-            if (auto stored = store_entry(at.value(), i, 0); !stored) {
+            if (auto stored = store_entry(at.value(), i, L2Entry{}); !stored) {
                 return stored;
             }
             free_later(old.value());
@@ -140,14 +140,14 @@ Status Qcow2Image::zero_tail()
     if (!e) {
         return std::move(e).error();
     }
-    if (kind_of(e.value()) != ClusterKind::data || (e.value() & entry::copied) == 0) {
+    if (!rules_.owns_cluster(e.value())) {
         return base::ok();
     }
     const ClusterRun run = clusters_of(e.value());
     if (auto good = check_own_clusters(run, header_.size - within); !good) {
         return mark_corrupt(std::move(good).error());
     }
-    return file_->zero(FileOffset{(run.first << geometry_.cluster_bits) + within},
+    return data_file().zero(FileOffset{(run.first << geometry_.cluster_bits) + within},
                        geometry_.cluster_size() - within);
 }
 
@@ -229,7 +229,9 @@ Status Qcow2Image::hide_backing(u64 begin, u64 end)
             if (!old) {
                 return std::move(old).error();
             }
-            if (auto stored = store_entry(at.value(), i, entry::zero); !stored) {
+            const L2Entry zero =
+                geometry_.extended_l2 ? L2Entry{0, kAllZero} : L2Entry{entry::zero};
+            if (auto stored = store_entry(at.value(), i, zero); !stored) {
                 return stored;
             }
             free_later(old.value());
