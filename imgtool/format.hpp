@@ -1,6 +1,7 @@
 // What an image format is to the rest of the library: one FormatDriver each.
 #pragma once
 
+#include "imgtool/bitmap.hpp"
 #include "imgtool/identity.hpp"
 #include "imgtool/image.hpp"
 
@@ -75,6 +76,8 @@ struct Content {
     u64 size = 0; // bytes of the disk
     /// Bytes that are data when disks are made of clusters of this size.
     std::function<Result<u64>(u64 cluster_size)> data_in_clusters;
+    /// The persistent bitmaps to be kept; unset: the source's format has none.
+    std::optional<std::vector<BitmapInfo>> bitmaps = {};
 };
 
 /// One supported format. Each format folder exports one of these and formats/all.cpp lists them.

@@ -142,6 +142,12 @@ Status create(ByteSource& file, const CreateSettings& settings, CreateContext&)
     return make_raw(file, size, how);
 }
 
+Result<Measurement> measure(const CreateSettings&, const Content& content)
+{
+    const u64 size = (content.size + kSectorSize - 1) / kSectorSize * kSectorSize;
+    return Measurement{.required = size, .fully_allocated = size};
+}
+
 } // namespace
 
 const FormatDriver kDriver{
@@ -152,6 +158,7 @@ const FormatDriver kDriver{
     .create = create,
     .create_options = kCreateOptions,
     .has_backing = false,
+    .measure = measure,
 };
 
 } // namespace img::raw
