@@ -162,6 +162,10 @@ Status create_image(const FormatDriver& format, const std::string& path,
     if (!file) {
         return std::move(file).error();
     }
+    if (std::ranges::find(completed, std::pair<std::string, std::string>{"nocow", "on"}) !=
+        completed.end()) {
+        file.value()->avoid_copy_on_write();
+    }
     CreateContext context{.make_sibling = sibling_maker(path), .secrets = secrets};
     auto made = format.create(*file.value(), completed, context);
     if (!made && !existed) {

@@ -120,8 +120,8 @@ Status apply(CreateParameters& p, const std::string& name, const std::string& va
         return choose(p.codec, kCodecs, "compression-type", value);
     } else if (name == "preallocation") {
         return choose(p.preallocation, kPreallocations, name, value);
-    } else if (name == "extent_size_hint" || value == "off") {
-        return base::ok(); // a hint, or a feature that is not wanted
+    } else if (name == "extent_size_hint" || name == "nocow" || value == "off") {
+        return base::ok(); // a hint, a matter of the host file, or a feature that is not wanted
     } else {
         return fail(Errc::unsupported, fmt::format("{}={} is not supported yet", name, value));
     }

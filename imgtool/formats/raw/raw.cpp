@@ -119,9 +119,7 @@ Result<Parameters> parse(const CreateSettings& settings)
                 return fail(Errc::invalid_argument,
                             "Parameter 'preallocation' does not accept value '" + value + "'");
             }
-        } else if (name == "nocow" && value == "on") {
-            return fail(Errc::unsupported, "nocow=on is not supported yet");
-        } // extent_size_hint is a hint, which we are free not to take
+        } // nocow is the file's; extent_size_hint is a hint, which we are free not to take
     }
     return p;
 }
