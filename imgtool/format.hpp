@@ -32,7 +32,8 @@ struct CreateOption {
 enum class OpenFor : u8 { use, check };
 
 /// Opens (or, for create, makes) a file that an image names, next to the image's own; whether it
-/// may be opened is the caller's decision.
+/// may be opened is the caller's decision. The name may be empty: the user may have said where an
+/// external data file is.
 using OpenSibling = std::function<Result<std::unique_ptr<ByteSource>>(const std::string& name)>;
 
 /// What opening an image needs beyond its file.
@@ -43,12 +44,11 @@ struct OpenContext {
     /// Whether open_sibling() may be used for a file that the guest's data is kept in, where that
     /// is not what images of the format are always made of.
     bool trust_data_files = false;
-    /// Opens a file that the user named in `options`. Unset: options that name files are refused.
-    OpenSibling open_named = {};
+    /// The user said where the data file is: open_sibling() opens that, whatever it is asked for.
+    bool data_file_given = false;
     /// Passphrases; null: there are none.
     const Secrets* secrets = nullptr;
-    /// The format's own run-time options, "encrypt.key-secret" or "size"; a driver refuses those it
-    /// does not know with check_known().
+    /// The format's own run-time options, those of FormatDriver::open_options.
     CreateSettings options = {};
     /// Reads metadata only: encrypted images can be opened without their key.
     bool no_io = false;
@@ -59,6 +59,8 @@ struct OpenContext {
 /// What making an image needs beyond its file.
 struct CreateContext {
     OpenSibling make_sibling = {};
+    /// Opens a file that is there, such as the backing file, for reading.
+    OpenSibling open_sibling = {};
     const Secrets* secrets = nullptr;
     /// Random numbers and the time of creation.
     const Identity* identity = &Identity::of_host();
@@ -96,10 +98,16 @@ struct FormatDriver {
                      CreateContext& context) = nullptr;
     std::span<const CreateOption> create_options = {}; // in the order `create` prints them
     std::span<const CreateOption> amend_options = {};
+    /// Options for opening an image: "encrypt.key-secret". All others are refused before open(),
+    /// which gets those given as OpenContext::options, checked by type as for create.
+    std::span<const CreateOption> open_options = {};
     bool has_backing = false; // images may have backing files
     /// The size of an image made from completed settings; null: `measure` is refused.
     Result<Measurement> (*measure)(const CreateSettings& settings,
                                    const Content& content) = nullptr;
+    /// False where no image has compressed blocks, so that `convert -c` can be refused before
+    /// anything is made; Image::packing() has the last word.
+    bool packs = true;
 };
 
 /// Opens an image that stands alone: no further files, keys or options.

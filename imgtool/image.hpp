@@ -61,6 +61,7 @@ struct Extent {
         u64 packed_length = 0; // bytes in the file, an upper bound
         GuestOffset block{0};  // where the unpacked block begins on the disk
         u64 block_length = 0;  // unpacked bytes
+        u64 least = 0;         // of those that must be there, the rest is zero; 0: all
         Codec codec = Codec::raw_deflate;
     };
 
@@ -68,7 +69,7 @@ struct Extent {
     u64 length;               // bytes, at least 1
     FileOffset at{0};         // for Kind::data, and others when `reserved`
     bool reserved = false;    // for Kind::zero and Kind::backing
-    bool reads_zero = false;  // for Kind::data: a hole of the host's file; only told by exact maps
+    bool stored = false;      // for Kind::zero: data by the format, but a hole of the host's file
     Packed packed{};          // for Kind::compressed
     ByteSource* in = nullptr; // the file that `at` is in; null: Image::file()
     Sealing sealing{};        // for Kind::data
@@ -117,7 +118,7 @@ struct ImageInfo {
     u64 cluster_size = 0;        // bytes; 0 where the format has none
     u64 subcluster_size = 0;     // bytes that can be there by themselves; 0: whole clusters
     bool dirty = false;          // not closed cleanly
-    bool has_dirty_flag = false; // whether the format reports one at all
+    bool has_dirty_flag = true;  // whether `info` tells of it at all
     bool has_compressed = false; // every cluster is compressed
     bool encrypted = false;
     std::string backing_name = {};            // as the image has it; empty when none
@@ -172,11 +173,18 @@ public:
 
     /// Makes bytes from `from` on read as zero without writing them; returns for how many it could.
     virtual Result<u64> place_zeroes(GuestOffset from, u64 length) = 0;
+    /// The same, but they stay zero whatever backing file the image is given later: not by having
+    /// nothing there. 0 where the format has no such thing.
+    virtual Result<u64> place_own_zeroes(GuestOffset from, u64 length)
+    {
+        return info().backing_name.empty() ? Result<u64>{u64{0}} : place_zeroes(from, length);
+    }
 
     /// The block size and codec of compressed writes, if the format has them.
     struct Packing {
         u64 block_size; // bytes
         Codec codec;
+        bool always = false; // blocks cannot be stored in any other way, however long they get
     };
     virtual std::optional<Packing> packing() const { return std::nullopt; }
     /// Stores the block at `block` (aligned) in its compressed form.
@@ -196,11 +204,21 @@ public:
     virtual u64 allocated() { return file().allocated(); }
 
     /// Makes the disk `size` bytes long; what is new reads as zero, even where a backing file is
-    /// longer.
+    /// longer (but see ChainDisk::resize).
     virtual Status resize(u64 size, Preallocate how);
+
+    /// Tells how long the disk below is, which resize() must hide where it grows over it.
+    void set_backing_size(u64 bytes) { backing_size_ = bytes; }
 
     /// Refers to another backing file (empty: none) without touching any data.
     virtual Status set_backing(const std::string& name, const std::string& format);
+
+    /// Whether `backing` is the image that this one was made on top of, where the format can tell.
+    virtual Status check_backing(Image& backing)
+    {
+        (void)backing;
+        return base::ok();
+    }
 
     /// Gives up all the image's own data, so that all bytes are the backing file's. Says false when
     /// the format cannot; the caller then writes instead.
@@ -230,6 +248,12 @@ public:
     /// Whether scripts expect check() of the format. Where qemu-img has none, a check is made only
     /// when asked for with --full or a repair.
     virtual bool checks_by_default() const { return true; }
+
+protected:
+    u64 backing_size() const { return backing_size_; }
+
+private:
+    u64 backing_size_ = 0; // bytes; 0: there is no disk below
 };
 
 } // namespace img

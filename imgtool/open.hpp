@@ -13,12 +13,22 @@
 
 namespace img {
 
+namespace node {
+class Options; // imgtool/node/options.hpp
+}
+
 /// Which other files an image may make us open. An image is untrusted input: a backing name in it
 /// is followed only through here.
 struct BackingPolicy {
     /// Whether the file at `path` may be opened. Unset: any plain file name.
-    /// Never asked about names with a protocol ("nbd:", "json:"), which are always refused.
+    /// Never asked about names with a protocol ("nbd:", "json:").
     std::function<bool(const std::string& path)> allow = {};
+    /// Whether backing names may be "json:{...}" or have a protocol ("nbd://host/disk"): the image
+    /// then chooses which hosts are talked to, and may name any file past `allow`. Even so only
+    /// images may do that whose format the caller or the image above them declared, or which the
+    /// caller named; never what was found by probing a backing file. Names of other files than
+    /// backing files (an external data file, extents) are plain file names always (CVE-2024-4467).
+    bool nodes = false;
     /// A backing file whose format the image does not declare is probed. Found to be something
     /// other than raw, it may be what a guest wrote into a raw disk; then it may not name further
     /// files, unless this is set.
@@ -32,7 +42,11 @@ struct BackingPolicy {
 std::function<bool(const std::string& path)> only_inside(std::vector<std::string> folders);
 
 struct OpenOptions {
+    /// A host file, whatever its name looks like; what it is called when `node` is set.
     std::string path;
+    /// How the image is reached when it is not simply the file `path`; see node/name.hpp.
+    std::shared_ptr<const node::Options> node = {};
+    int node_depth = 0;      // how many nodes this one is below the caller's
     std::string format = {}; // "raw", "qcow2"; empty: probed
     bool read_only = true;
     BackingPolicy backing = {};

@@ -20,7 +20,15 @@ constexpr u64 kPiece = u64{256} << 10; // bytes handled at once where a buffer i
 
 ChainDisk::ChainDisk(std::vector<Layer> layers, bool read_only)
     : layers_{std::move(layers)}, read_only_{read_only}
-{}
+{
+    for (std::size_t depth = 0; depth + 1 < layers_.size(); ++depth) {
+        Image& below = *layers_[depth + 1].image;
+        layers_[depth].image->set_backing_size(below.size());
+        if (auto good = layers_[depth].image->check_backing(below); !good) {
+            layers_[depth].broken_link = good.error().message;
+        }
+    }
+}
 
 Status ChainDisk::check_range(u64 offset, u64 length) const
 {
@@ -43,6 +51,9 @@ Result<ChainDisk::Found> ChainDisk::find(u64 offset, u64 limit, MapDetail detail
         const u64 below = depth + 1 < layers_.size() ? layers_[depth + 1].image->size() : 0;
         if (extent.value().kind != Extent::Kind::backing || offset >= below) {
             return Found{extent.value(), depth};
+        }
+        if (!layers_[depth].broken_link.empty()) {
+            return fail(Errc::invalid_argument, layers_[depth].broken_link);
         }
         limit = std::min(extent.value().length, below - offset);
     }
@@ -121,6 +132,38 @@ Status ChainDisk::write_fresh(const Placement& at, std::span<const u8> from)
 }
 
 /// Copies the disk's present bytes [begin, end) to where they go in a fresh placement.
+/// The last block, when only a part of it is on the disk, may share its rest with a longer backing
+/// file or a snapshot. Written again, it is the image's own.
+Status ChainDisk::resize(u64 size, Preallocate how)
+{
+    if (read_only_) {
+        return fail(Errc::invalid_argument, "the disk is read-only");
+    }
+    Image& image = *layers_.front().image;
+    const u64 old = image.size();
+    const u64 block = image.info().cluster_size;
+    if (size > old && block != 0 && old % block != 0) {
+        auto last = find(old - 1, 1, MapDetail::fast);
+        if (!last) {
+            return std::move(last).error();
+        }
+        const auto kind = last.value().extent.kind;
+        if (kind == Extent::Kind::data || kind == Extent::Kind::compressed ||
+            (layers_.size() > 1 && layers_[1].image->size() > old)) {
+            std::array<u8, 1> byte{};
+            auto done = read(old - 1, byte);
+            if (done) {
+                done = write(old - 1, byte);
+            }
+            if (!done) {
+                return done;
+            }
+        }
+    }
+    reader_.forget();
+    return image.resize(size, how);
+}
+
 Status ChainDisk::fill(const Placement& at, u64 begin, u64 end)
 {
     ByteSource& file = file_of(at);
@@ -213,6 +256,37 @@ Status ChainDisk::write_zeroes(u64 offset, u64 length)
                 // Reads as zero already; go on where whole clusters begin.
                 const u64 cluster = image.info().cluster_size;
                 n = std::min(n, cluster - offset % cluster);
+            }
+        }
+        offset += n;
+        length -= n;
+    }
+    return base::ok();
+}
+
+Status ChainDisk::write_own_zeroes(u64 offset, u64 length)
+{
+    if (read_only_) {
+        return fail(Errc::invalid_argument, "the disk is read-only");
+    }
+    if (auto good = check_range(offset, length); !good) {
+        return good;
+    }
+    reader_.forget();
+    Image& image = *layers_.front().image;
+    const u64 cluster = std::max(image.info().cluster_size, u64{64} << 10);
+    std::vector<u8> zeroes;
+    while (length != 0) {
+        auto handled = image.place_own_zeroes(GuestOffset{offset}, length);
+        if (!handled) {
+            return std::move(handled).error();
+        }
+        u64 n = handled.value();
+        if (n == 0) { // up to where a cluster begins, which may be done without writing
+            n = std::min(length, cluster - offset % cluster);
+            zeroes.resize(n);
+            if (auto done = write(offset, zeroes); !done) {
+                return done;
             }
         }
         offset += n;

@@ -7,17 +7,28 @@
 #include "imgtool/image.hpp"
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 namespace img {
 
+namespace node {
+struct NodeName; // imgtool/node/node.hpp
+}
+
 /// One image of a chain.
 struct Layer {
     std::unique_ptr<Image> image;
-    std::string path;
+    std::string path; // as it is shown: a file's, "nbd://...", or "json:{...}"
     std::string format;
     bool probed = false; // nobody said what the format is
+    /// The file whose folder relative names in the image are taken from; none: that cannot be said.
+    std::optional<std::string> origin = {};
+    /// What it is called as a node; null for a plain file.
+    std::shared_ptr<const node::NodeName> node = {};
+    /// Why the next layer may not be read through this one; empty: it may.
+    std::string broken_link = {};
 };
 
 class ChainDisk final : public Disk {
@@ -30,10 +41,16 @@ public:
     Status read(u64 offset, std::span<u8> into) override;
     Status write(u64 offset, std::span<const u8> from) override;
     Status write_zeroes(u64 offset, u64 length) override;
+    /// Zeroes that are the top image's own, so that no other backing file changes what is read.
+    /// They take storage where the format has no other way.
+    Status write_own_zeroes(u64 offset, u64 length);
     Status flush() override;
     Status visit_written(const std::function<Status(u64 offset, u64 length)>& visit) override;
 
     std::vector<Layer>& layers() { return layers_; }
+
+    /// Makes the disk longer or shorter (Image::resize).
+    Status resize(u64 size, Preallocate how);
 
     /// What holds bytes of the disk, all layers considered.
     struct Found {

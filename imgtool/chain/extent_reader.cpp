@@ -45,25 +45,26 @@ Status ExtentReader::read_data(Image& image, const Extent& extent, std::span<u8>
 Status ExtentReader::read_packed(Image& image, const Extent& extent, u64 offset, std::span<u8> into)
 {
     const Extent::Packed& packed = extent.packed;
+    ByteSource& file = file_of(image, extent);
     const u64 within = offset - packed.block.bytes;
     const bool whole = within == 0 && into.size() == packed.block_length;
-    if (unpacked_of_ != &image || unpacked_at_ != packed.at) {
+    if (unpacked_of_ != &file || unpacked_at_ != packed.at) {
         unpacked_of_ = nullptr;
         packed_.resize(packed.packed_length); // a format never says more than two blocks' worth
-        if (auto done = read_padded(file_of(image, extent), packed.at, packed_); !done) {
+        if (auto done = read_padded(file, packed.at, packed_); !done) {
             return done;
         }
         if (!whole) {
             unpacked_.resize(packed.block_length);
         }
         const std::span<u8> block = whole ? into : std::span<u8>{unpacked_};
-        if (auto done = unpacker_.unpack(packed.codec, packed_, block); !done) {
+        if (auto done = unpacker_.unpack(packed.codec, packed_, block, packed.least); !done) {
             return std::move(done).error().in(fmt::format("guest offset {:#x}", offset));
         }
         if (whole) {
             return base::ok();
         }
-        unpacked_of_ = &image;
+        unpacked_of_ = &file;
         unpacked_at_ = packed.at;
     }
     std::copy_n(unpacked_.begin() + static_cast<std::ptrdiff_t>(within), into.size(), into.begin());

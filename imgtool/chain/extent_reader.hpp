@@ -28,7 +28,7 @@ private:
     std::vector<u8> packed_;
     std::vector<u8> unpacked_; // guests read a compressed cluster in pieces
     FileOffset unpacked_at_{0};
-    const Image* unpacked_of_ = nullptr;
+    const ByteSource* unpacked_of_ = nullptr; // images may have several files
 };
 
 } // namespace img

@@ -1,13 +1,13 @@
 // Opening a chain of images.
 #include "imgtool/open.hpp"
 
-#include "imgtool/formats/all.hpp"
-#include "imgtool/source/file_source.hpp"
+#include "imgtool/chain/layer.hpp"
+#include "imgtool/node/name.hpp"
+#include "imgtool/node/node.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
@@ -21,21 +21,6 @@ using base::Errc;
 using base::fail;
 
 constexpr std::size_t kMaxDepth = 200; // images in a chain
-
-Result<const FormatDriver*> choose_format(ByteSource& file, const std::string& asked)
-{
-    if (!asked.empty()) {
-        if (const FormatDriver* format = find_format(asked)) {
-            return format;
-        }
-        return fail(Errc::unsupported, fmt::format("Unknown driver '{}'", asked));
-    }
-    std::array<u8, kProbeSize> start{};
-    if (auto read = read_padded(file, FileOffset{0}, start); !read) {
-        return std::move(read).error();
-    }
-    return &probe_format(start, file.name());
-}
 
 /// What tells one host file from another, whatever it is called.
 struct FileId {
@@ -51,21 +36,6 @@ Result<FileId> identify(const std::string& path)
         return fail(Errc::io, fmt::format("Could not open '{}': {}", path, std::strerror(errno)));
     }
     return FileId{st.st_dev, st.st_ino};
-}
-
-Status check_gate(const BackingPolicy& policy, const Layer& above, const std::string& path)
-{
-    if (policy.allow && !policy.allow(path)) {
-        return fail(Errc::invalid_argument,
-                    fmt::format("backing file '{}' is not among the files allowed", path));
-    }
-    if (above.probed && above.format != "raw" && !policy.trust_probed) {
-        return fail(Errc::invalid_argument,
-                    fmt::format("'{}' was found to be {} without its format being declared, so "
-                                "its backing file '{}' is not opened",
-                                above.path, above.format, path));
-    }
-    return base::ok();
 }
 
 } // namespace
@@ -88,144 +58,171 @@ std::function<bool(const std::string& path)> only_inside(std::vector<std::string
     };
 }
 
-namespace {
-
-Result<std::unique_ptr<ByteSource>> open_further(const OpenOptions& options,
-                                                 const std::string& path)
-{
-    auto file = FileSource::open(
-        path, options.read_only ? FileSource::Access::read_only : FileSource::Access::read_write,
-        options.share ? Locking::off : Locking::on);
-    if (!file) {
-        return std::move(file).error();
-    }
-    file.value()->set_unsafe(options.unsafe);
-    return std::unique_ptr<ByteSource>{std::move(file).value()};
-}
-
-/// Opens files that the image at `path` names, where the caller's policy lets it.
-OpenSibling sibling_opener(const OpenOptions& options)
-{
-    return [options](const std::string& name) -> Result<std::unique_ptr<ByteSource>> {
-        auto path = resolve_backing(options.path, name);
-        if (!path) {
-            return std::move(path).error();
-        }
-        if (options.backing.allow && !options.backing.allow(path.value())) {
-            return fail(Errc::invalid_argument,
-                        fmt::format("file '{}' is not among the files allowed", path.value()));
-        }
-        return open_further(options, path.value());
-    };
-}
-
-/// Opens files that the user named.
-OpenSibling named_opener(const OpenOptions& options)
-{
-    return [options](const std::string& path) { return open_further(options, path); };
-}
-
-} // namespace
-
 Result<Layer> open_layer(const OpenOptions& options, OpenFor purpose)
 {
-    auto file = FileSource::open(options.path,
-                                 options.read_only ? FileSource::Access::read_only
-                                                   : FileSource::Access::read_write,
-                                 options.share ? Locking::off : Locking::on);
-    if (!file) {
-        return std::move(file).error();
+    auto opened = open_one(options, purpose);
+    if (!opened) {
+        return std::move(opened).error();
     }
-    file.value()->set_unsafe(options.unsafe);
-    auto format = choose_format(*file.value(), options.format);
-    if (!format) {
-        return std::move(format).error();
-    }
-    OpenContext context{.purpose = purpose,
-                        .open_sibling = sibling_opener(options),
-                        .trust_data_files = options.backing.trust_data_files,
-                        .open_named = named_opener(options),
-                        .secrets = options.secrets,
-                        .options = options.format_options,
-                        .no_io = options.no_io};
-    auto image = format.value()->open(std::move(file).value(), context);
-    if (!image) {
-        return std::move(image).error();
-    }
-    return Layer{.image = std::move(image).value(),
-                 .path = options.path,
-                 .format = std::string{format.value()->name},
-                 .probed = options.format.empty()};
+    return std::move(opened.value().layer);
 }
 
 Result<std::string> resolve_backing(const std::string& path, const std::string& name)
 {
-    // As QEMU takes it: a colon before the first slash ends a protocol's name.
-    const std::size_t colon = name.find(':');
-    const bool has_protocol = colon != std::string::npos && colon < name.find('/');
-    if (has_protocol && !name.starts_with("file:")) {
+    const std::string joined = node::join_name(path, name).value_or(name);
+    if (node::has_protocol(joined) && !joined.starts_with("file:")) {
         return fail(Errc::unsupported,
                     fmt::format("backing file name '{}' is not a plain file name", name));
     }
-    const std::string plain = has_protocol ? name.substr(5) : name;
-    const std::size_t slash = path.rfind('/');
-    if (plain.starts_with('/') || slash == std::string::npos) {
-        return plain;
-    }
-    return path.substr(0, slash + 1) + plain;
+    return node::plain_path(joined);
 }
+
+namespace {
+
+/// Whether an image may have its backing file opened: under which name, by which rules.
+Status check_gate(const BackingPolicy& policy, const Layer& above, const std::string& name,
+                  bool is_top)
+{
+    // What the caller named is trusted to be what it is; only what images name is not.
+    const bool guessed = above.probed && above.format != "raw" && !is_top;
+    const bool plain = !node::has_protocol(name) || name.starts_with("file:");
+    if (!plain && (!policy.nodes || guessed)) {
+        return fail(Errc::unsupported,
+                    fmt::format("backing file name '{}' is not a plain file name", name));
+    }
+    if (plain && policy.allow && !policy.allow(name.starts_with("file:") ? name.substr(5) : name)) {
+        return fail(Errc::invalid_argument,
+                    fmt::format("backing file '{}' is not among the files allowed", name));
+    }
+    if (guessed && !policy.trust_probed) {
+        return fail(Errc::invalid_argument,
+                    fmt::format("'{}' was found to be {} without its format being declared, so "
+                                "its backing file '{}' is not opened",
+                                above.path, above.format, name));
+    }
+    return base::ok();
+}
+
+/// Sets `next` to the backing file of `above`, which `options` opened; false when there is none.
+Result<bool> go_to_backing(const OpenedLayer& above, const OpenOptions& options, bool is_top,
+                           OpenOptions& next)
+{
+    const ImageInfo info = above.layer.image->info();
+    if (above.without_backing || (info.backing_name.empty() && above.backing.empty())) {
+        return false;
+    }
+    next.read_only = true;
+    next.format.clear();
+    next.format_options.clear();
+    next.node = nullptr;
+    // What was only guessed to be an image of some kind may be what a guest wrote.
+    next.backing.trust_data_files = options.backing.trust_data_files &&
+                                    (!info.backing_format.empty() || options.backing.trust_probed);
+    const bool other_file =
+        above.backing.has("file") || !node::Options{above.backing}.take_under("file").empty();
+    if (!other_file && !info.backing_name.empty()) {
+        auto name = node::join_name(above.layer.origin, info.backing_name);
+        if (!name) {
+            return fail(Errc::unsupported, above.layer.node->no_origin);
+        }
+        if (auto allowed = check_gate(options.backing, above.layer, *name, is_top); !allowed) {
+            return std::move(allowed).error();
+        }
+        if (auto used = node::use_name(next, *name); !used) {
+            return std::move(used).error();
+        }
+    }
+    if (!above.backing.empty()) {
+        node::Options merged = above.backing;
+        if (next.node != nullptr) {
+            merged.add_missing(*next.node);
+        } else if (!other_file) {
+            merged.set("file.driver", std::string{"file"});
+            merged.set("file.filename", next.path);
+        }
+        next.node = std::make_shared<const node::Options>(std::move(merged));
+    }
+    if (next.node == nullptr || !next.node->has("driver")) {
+        next.format = info.backing_format;
+    }
+    return true;
+}
+
+/// Finds images that are in a chain already. What is not in a file is bounded by kMaxDepth alone.
+class LoopGuard {
+public:
+    Status enter(const OpenOptions& next, std::size_t depth)
+    {
+        if (depth == kMaxDepth) {
+            return fail(Errc::unsupported,
+                        fmt::format("more than {} images in the backing chain", kMaxDepth));
+        }
+        return next.node == nullptr ? enter_file(next.path) : base::ok();
+    }
+
+    /// For nodes, it shows only when they are open which file they are in.
+    Status opened(const OpenOptions& options, const Layer& layer)
+    {
+        const bool in_file =
+            options.node != nullptr && layer.origin && !node::has_protocol(*layer.origin);
+        return in_file ? enter_file(*layer.origin) : base::ok();
+    }
+
+private:
+    Status enter_file(const std::string& path)
+    {
+        auto id = identify(path);
+        if (!id) {
+            return std::move(id).error();
+        }
+        if (std::ranges::find(seen_, id.value()) != seen_.end()) {
+            return fail(Errc::corrupt,
+                        fmt::format("Backing file '{}' creates an infinite loop.", path));
+        }
+        seen_.push_back(id.value());
+        return base::ok();
+    }
+
+    std::vector<FileId> seen_;
+};
+
+} // namespace
 
 Result<std::unique_ptr<ChainDisk>> open_chain(const OpenOptions& options)
 {
     std::vector<Layer> layers;
-    std::vector<FileId> seen;
+    LoopGuard guard;
     OpenOptions next = options;
+    bool read_only = options.read_only;
     while (true) {
-        auto id = identify(next.path);
-        if (!id) {
-            return layers.empty() ? std::move(id).error()
-                                  : std::move(id).error().in("Could not open backing file");
-        }
-        if (std::ranges::find(seen, id.value()) != seen.end()) {
-            return fail(Errc::corrupt,
-                        fmt::format("Backing file '{}' creates an infinite loop.", next.path));
-        }
-        if (seen.size() == kMaxDepth) {
-            return fail(Errc::unsupported,
-                        fmt::format("more than {} images in the backing chain", kMaxDepth));
-        }
-        seen.push_back(id.value());
-        auto layer = open_layer(next, OpenFor::use);
-        if (!layer) {
-            return layers.empty() ? std::move(layer).error()
-                                  : std::move(layer).error().in("Could not open backing file");
-        }
-        // What the caller named is trusted to be what it is; only what images name is not.
         const bool is_top = layers.empty();
-        layers.push_back(std::move(layer).value());
-        const ImageInfo info = layers.back().image->info();
-        if (info.backing_name.empty()) {
+        const auto in_context = [is_top](base::Error error) {
+            return is_top || error.code == Errc::corrupt
+                       ? std::move(error)
+                       : std::move(error).in("Could not open backing file");
+        };
+        if (auto entered = guard.enter(next, layers.size()); !entered) {
+            return in_context(std::move(entered).error());
+        }
+        auto opened = open_one(next, OpenFor::use);
+        if (!opened) {
+            return is_top ? std::move(opened).error()
+                          : std::move(opened).error().in("Could not open backing file");
+        }
+        if (auto entered = guard.opened(next, opened.value().layer); !entered) {
+            return in_context(std::move(entered).error());
+        }
+        read_only = is_top ? opened.value().read_only : read_only;
+        auto more = go_to_backing(opened.value(), options, is_top, next);
+        if (!more) {
+            return std::move(more).error();
+        }
+        layers.push_back(std::move(opened.value().layer));
+        if (!more.value()) {
             break;
         }
-        auto path = resolve_backing(next.path, info.backing_name);
-        if (!path) {
-            return std::move(path).error();
-        }
-        BackingPolicy policy = options.backing;
-        policy.trust_probed |= is_top;
-        if (auto allowed = check_gate(policy, layers.back(), path.value()); !allowed) {
-            return std::move(allowed).error();
-        }
-        next.path = path.value();
-        next.format = info.backing_format;
-        next.read_only = true;
-        next.format_options.clear(); // they are the top image's
-        // What was only guessed to be an image of this kind may be what a guest wrote.
-        next.backing.trust_data_files =
-            options.backing.trust_data_files &&
-            (!info.backing_format.empty() || options.backing.trust_probed);
     }
-    return std::make_unique<ChainDisk>(std::move(layers), options.read_only);
+    return std::make_unique<ChainDisk>(std::move(layers), read_only);
 }
 
 Result<std::unique_ptr<Disk>> open_disk(const OpenOptions& options)

@@ -121,7 +121,8 @@ bool parse(int argc, char** argv, Request& request)
     static constexpr auto kLong = with_common(
         std::array<option, 3>{{{"flush-interval", required_argument, nullptr, kOptFlushInterval},
                                {"pattern", required_argument, nullptr, kOptPattern},
-                               {"no-drain", no_argument, nullptr, kOptNoDrain}}});
+                               {"no-drain", no_argument, nullptr, kOptNoDrain}}},
+        false);
     OptionReader reader{argc, argv, "hc:d:f:ni:o:qs:S:t:wU", kLong.data()};
     for (int c = reader.next(); c != OptionReader::kEnd; c = reader.next()) {
         const Taken taken = take_common(c, reader.value(), request.common);

@@ -70,6 +70,8 @@ enum LongOption {
     kOptStartOffset,
     kOptMaxLength,
     kOptSize,
+    kOptPreallocation,
+    kOptShrink,
     kOptFull
 };
 
@@ -100,6 +102,7 @@ int run_info(int argc, char** argv);
 int run_check(int argc, char** argv);
 int run_map(int argc, char** argv);
 int run_measure(int argc, char** argv);
+int run_resize(int argc, char** argv);
 int run_snapshot(int argc, char** argv);
 int run_compare(int argc, char** argv);
 int run_rebase(int argc, char** argv);

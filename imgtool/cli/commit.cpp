@@ -52,7 +52,7 @@ bool take(int c, const char* value, Request& request)
 
 bool parse(int argc, char** argv, Request& request)
 {
-    static constexpr auto kLong = with_common(std::array<option, 0>{});
+    static constexpr auto kLong = with_common(std::array<option, 0>{}, false);
     OptionReader reader{argc, argv, "f:ht:b:dpqr:", kLong.data()};
     for (int c = reader.next(); c != OptionReader::kEnd; c = reader.next()) {
         const Taken taken = take_common(c, reader.value(), request.common);
@@ -68,15 +68,15 @@ bool parse(int argc, char** argv, Request& request)
     return good_cache(request.cache, false);
 }
 
-/// Which layer the user means with `name`: as its overlay calls it, or where it is.
+/// Which layer the user means with `name`: as its overlay calls it, or where it is; relative names
+/// are taken from the overlay's folder.
 std::optional<std::size_t> find_base(ChainDisk& disk, const std::string& name)
 {
     const auto& layers = disk.layers();
     for (std::size_t depth = 1; depth < layers.size(); ++depth) {
         const Layer& overlay = layers[depth - 1];
         const auto resolved = resolve_backing(overlay.path, name);
-        if (overlay.image->info().backing_name == name || layers[depth].path == name ||
-            same_file(layers[depth].path, name) ||
+        if (overlay.image->info().backing_name == name ||
             (resolved && same_file(layers[depth].path, resolved.value()))) {
             return depth;
         }
@@ -144,7 +144,7 @@ int commit_image(const Request& request)
             done = empty(*disk); // only now, that the base has it all on stable storage
         }
         if (!done) {
-            return interrupted() ? kFailure : report(done.error().message);
+            return interrupted() ? kFailure : report("Block job failed: " + done.error().message);
         }
         progress.show(100);
     }

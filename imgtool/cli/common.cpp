@@ -1,5 +1,7 @@
 #include "imgtool/cli/common.hpp"
 
+#include "imgtool/node/name.hpp"
+
 #include <cstdlib>
 
 namespace img::cli {
@@ -35,13 +37,21 @@ Taken take_common(int c, const char* value, Common& common)
 Result<OpenOptions> open_options(const Common& common, const std::string& name,
                                  const std::string& format)
 {
-    if (common.image_opts) {
-        return base::fail(base::Errc::unsupported, "--image-opts is not supported yet");
-    }
     OpenOptions options{.path = name, .format = format};
     options.share = common.share;
-    options.backing.trust_data_files = true; // as qemu-img: the user named the image
     options.secrets = &common.secrets;
+    // As qemu-img: an image that the user named may name its backing files as it likes, and its
+    // data file if that is a plain file.
+    options.backing = {.nodes = true, .trust_probed = true, .trust_data_files = true};
+    if (common.image_opts && !format.empty()) {
+        return base::fail(base::Errc::invalid_argument,
+                          "--image-opts and --format are mutually exclusive");
+    }
+    auto named =
+        common.image_opts ? node::use_image_opts(options, name) : node::use_name(options, name);
+    if (!named) {
+        return std::move(named).error().in("Could not open '" + name + "'");
+    }
     return options;
 }
 

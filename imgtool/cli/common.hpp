@@ -32,7 +32,7 @@ inline constexpr std::array<option, 8> kCommonLong{
 
 /// A command's own long options and the common ones, as getopt wants them.
 template <std::size_t n>
-constexpr auto with_common(const std::array<option, n>& own)
+constexpr auto with_common(const std::array<option, n>& own, bool has_output = true)
 {
     std::array<option, n + kCommonLong.size()> all{};
     std::size_t i = 0;
@@ -40,7 +40,9 @@ constexpr auto with_common(const std::array<option, n>& own)
         all[i++] = o;
     }
     for (const option& o : kCommonLong) {
-        all[i++] = o;
+        if (o.val != kOptOutput || has_output) {
+            all[i++] = o;
+        }
     }
     return all;
 }
@@ -52,7 +54,8 @@ enum class Taken : u8 { yes, no, bad };
 Taken take_common(int c, const char* value, Common& common);
 
 /// How to open the image that the user calls `name`: a file, or options after --image-opts.
-/// `format` is that of -f; empty when not given. `common` must outlive the opening.
+/// `format` is that of -f; empty when not given. `common` must outlive the opening. Errors are
+/// whole messages.
 Result<OpenOptions> open_options(const Common& common, const std::string& name,
                                  const std::string& format);
 

@@ -57,7 +57,7 @@ int take(int c, const char* value, Request& request)
 
 int parse(int argc, char** argv, Request& request)
 {
-    static constexpr auto kLong = with_common(std::array<option, 0>{});
+    static constexpr auto kLong = with_common(std::array<option, 0>{}, false);
     OptionReader reader{argc, argv, "hf:F:T:pqsU", kLong.data()};
     for (int c = reader.next(); c != OptionReader::kEnd; c = reader.next()) {
         if (const int code = take(c, reader.value(), request); code != kSuccess) {

@@ -1,192 +1,35 @@
 // imgtool convert
 #include "imgtool/ops/convert.hpp"
-#include "imgtool/cli/command.hpp"
+#include "imgtool/cli/convert_request.hpp"
+#include "imgtool/cli/open_named.hpp"
+#include "imgtool/cli/progress.hpp"
 #include "imgtool/formats/all.hpp"
-#include "imgtool/open.hpp"
+#include "imgtool/ops/copy_bitmaps.hpp"
 #include "imgtool/ops/create.hpp"
+#include "imgtool/ops/rate_limit.hpp"
 
 #include <fmt/format.h>
 
-#include <array>
-#include <csignal>
-#include <cstring>
-#include <optional>
+#include <algorithm>
 #include <sys/stat.h>
 
 namespace img::cli {
 
 namespace {
 
-constexpr u64 kMaxSparse = u64{16} << 20; // bytes, as qemu-img's
-constexpr u64 kMaxWorkers = 16;
-
-// The one thing a signal handler can reach.
-volatile std::sig_atomic_t interrupted = 0;
-
-void on_interrupt(int signal)
+const std::string* find(const CreateSettings& settings, std::string_view name)
 {
-    interrupted = signal;
+    const std::string* found = nullptr;
+    for (const auto& [key, value] : settings) {
+        found = key == name ? &value : found;
+    }
+    return found;
 }
 
-struct Request {
-    std::vector<std::string> sources;
-    std::string target;
-    std::string source_format;
-    std::string target_format = "raw";
-    CreateSettings settings;
-    std::string backing;
-    std::string backing_format;
-    std::string cache = "unsafe";
-    u64 sparse_size = 4096;
-    bool help = false;
-    bool compress = false;
-    bool skip_create = false;
-    bool target_is_zero = false;
-    bool progress = false;
-    bool share = false;
-};
-
-bool parse_limited(const char* text, u64 min, u64 max, u64 multiple, u64& into)
+bool is_on(const CreateSettings& settings, std::string_view name)
 {
-    auto parsed = parse_size(text);
-    if (!parsed || parsed.value() < min || parsed.value() > max || parsed.value() % multiple != 0) {
-        return false;
-    }
-    into = parsed.value();
-    return true;
-}
-
-constexpr std::array<option, 12> kLongOptions{
-    {{"help", no_argument, nullptr, 'h'},
-     {"object", required_argument, nullptr, kOptObject},
-     {"source-image-opts", no_argument, nullptr, kOptImageOpts},
-     {"image-opts", no_argument, nullptr, kOptImageOpts},
-     {"target-image-opts", no_argument, nullptr, kOptTargetImageOpts},
-     {"force-share", no_argument, nullptr, 'U'},
-     {"target-is-zero", no_argument, nullptr, kOptTargetIsZero},
-     {"bitmaps", no_argument, nullptr, kOptBitmaps},
-     {"salvage", no_argument, nullptr, kOptSalvage},
-     {"rate-limit", required_argument, nullptr, 'r'},
-     {"quiet", no_argument, nullptr, 'q'},
-     {}}};
-
-struct Refused {
-    int option;
-    const char* name;
-};
-constexpr std::array kRefused{Refused{'l', "-l"},
-                              Refused{'r', "-r"},
-                              Refused{kOptObject, "--object"},
-                              Refused{kOptImageOpts, "--image-opts"},
-                              Refused{kOptTargetImageOpts, "--target-image-opts"},
-                              Refused{kOptBitmaps, "--bitmaps"},
-                              Refused{kOptSalvage, "--salvage"}};
-
-struct Flag {
-    int option;
-    bool Request::*field;
-};
-constexpr std::array kFlags{Flag{'c', &Request::compress}, Flag{'n', &Request::skip_create},
-                            Flag{'p', &Request::progress}, Flag{'U', &Request::share},
-                            Flag{kOptTargetIsZero, &Request::target_is_zero}};
-
-/// Takes one option with its value; false when it was reported as wrong.
-bool take(int c, const char* value, Request& request)
-{
-    u64 workers = 0;
-    switch (c) {
-    case 'h':
-        print_help();
-        std::exit(kSuccess);
-    case 'f':
-        request.source_format = value;
-        return true;
-    case 'O':
-        request.target_format = value;
-        return true;
-    case 'B':
-    case 'b':
-        request.backing = value;
-        return true;
-    case 'F':
-        request.backing_format = value;
-        return true;
-    case 'o':
-        parse_settings(value, request.settings, request.help);
-        return true;
-    case 'S':
-        if (!parse_limited(value, 0, kMaxSparse, 512, request.sparse_size)) {
-            report(fmt::format("Invalid buffer size for sparse output specified. Valid sizes are "
-                               "multiples of 512 up to {}. Select 0 to disable sparse detection "
-                               "(fully allocates output).",
-                               kMaxSparse));
-            return false;
-        }
-        return true;
-    case 'm':
-        if (!parse_limited(value, 1, kMaxWorkers, 1, workers)) {
-            report("Invalid number of coroutines. Allowed number of coroutines is between 1 and "
-                   "16");
-            return false;
-        }
-        return true; // we use as many threads as serve
-    case 't':
-    case 'T':
-        if (!is_cache_mode(value)) {
-            report(fmt::format("Invalid {}cache option: {}", c == 'T' ? "source " : "", value));
-            return false;
-        }
-        request.cache = c == 't' ? value : request.cache;
-        return true;
-    case 'q': // takes back -p, as there is nothing else to be quiet about
-        request.progress = false;
-        return true;
-    case 'C': // a hint: the host may copy
-    case 'W': // a hint: the order of writes is free
-        return true;
-    default:
-        break;
-    }
-    for (const Flag& flag : kFlags) {
-        if (flag.option == c) {
-            request.*flag.field = true;
-            return true;
-        }
-    }
-    for (const Refused& refused : kRefused) {
-        if (refused.option == c) {
-            refuse(refused.name);
-        }
-    }
-    return false;
-}
-
-bool parse(int argc, char** argv, Request& request)
-{
-    OptionReader reader{argc, argv, "hf:O:B:b:CcF:o:l:S:pt:T:qnm:WUr:", kLongOptions.data()};
-    for (int c = reader.next(); c != OptionReader::kEnd; c = reader.next()) {
-        if (!take(c, reader.value(), request)) {
-            return false;
-        }
-    }
-    const auto operands = reader.operands();
-    if (request.help) {
-        return true;
-    }
-    if (request.target_is_zero && !request.skip_create) {
-        report("--target-is-zero requires use of -n flag");
-        return false;
-    }
-    if (request.skip_create && !request.settings.empty()) {
-        report("warning: -o has no effect when skipping image creation");
-    }
-    if (operands.size() < 2) {
-        report("Must specify image file name");
-        return false;
-    }
-    request.sources.assign(operands.begin(), operands.end() - 1);
-    request.target = operands.back();
-    return true;
+    const std::string* value = find(settings, name);
+    return value != nullptr && (*value == "on" || *value == "yes" || *value == "true");
 }
 
 bool is_block_device(const std::string& path)
@@ -195,181 +38,339 @@ bool is_block_device(const std::string& path)
     return ::stat(path.c_str(), &st) == 0 && S_ISBLK(st.st_mode);
 }
 
+/// What of the options for making an image is needed to open it: "encrypt.key-secret".
+CreateSettings key_secrets(const CreateSettings& settings)
+{
+    CreateSettings keys;
+    for (const auto& setting : settings) {
+        if (setting.first.ends_with("key-secret")) {
+            keys.push_back(setting);
+        }
+    }
+    return keys;
+}
+
+/// Each step says false when it failed and reported why.
 class Conversion {
 public:
-    explicit Conversion(Request request) : request_{std::move(request)} {}
+    explicit Conversion(const ConvertRequest& request)
+        : request_{request}, progress_{request.common.progress && !request.common.quiet}
+    {}
 
-    int run();
+    bool run();
 
 private:
-    int run_steps();
-    Status open_sources();
-    Status make_target();
-    Status check_format();
-    Status open_target();
-    Status copy();
-    bool show_progress(u64 done, u64 total);
+    bool open_sources();
+    bool choose_snapshot();
+    bool choose_format();
+    bool choose_backing();
+    bool check_packing();
+    bool check_bitmaps();
+    bool make_target();
+    bool open_target();
+    bool check_target();
+    bool copy();
+    bool take_bitmaps();
 
-    Request request_;
+    bool fail(const std::string& message) const
+    {
+        report(message);
+        return false;
+    }
+
+    const ConvertRequest& request_;
+    Progress progress_;
     std::vector<std::unique_ptr<ChainDisk>> sources_;
     std::unique_ptr<ChainDisk> target_;
-    const FormatDriver* format_ = nullptr;
+    const FormatDriver* format_ = nullptr; // null with -n
+    std::string backing_;
+    std::string backing_format_;
     u64 total_ = 0; // bytes
-    double shown_ = 0;
 };
 
-Status Conversion::open_sources()
+bool Conversion::open_sources()
 {
     for (const std::string& path : request_.sources) {
-        auto source = open_chain({.path = path,
-                                  .format = request_.source_format,
-                                  .backing = {.trust_probed = true, .trust_data_files = true},
-                                  .share = request_.share});
-        if (!source) {
-            return std::move(source).error().in(fmt::format("Could not open '{}'", path));
+        auto source = open_named(request_.common, {.path = path, .format = request_.source_format});
+        if (source == nullptr) {
+            return false;
         }
-        total_ += source.value()->size();
-        sources_.push_back(std::move(source).value());
+        total_ += source->size();
+        sources_.push_back(std::move(source));
     }
-    return base::ok();
+    return true;
 }
 
-Status Conversion::check_format()
+/// -l: from now on the first source reads as that snapshot does.
+bool Conversion::choose_snapshot()
 {
-    using base::Errc;
-    using base::fail;
-    format_ = find_format(request_.target_format);
+    std::string wanted = request_.snapshot;
+    if (wanted.empty() && request_.snapshot_params.empty()) {
+        return true;
+    }
+    if (sources_.size() > 1 && !wanted.empty()) {
+        return fail("No support for concatenating multiple snapshot");
+    }
+    Image& image = *sources_[0]->layers().front().image;
+    const auto id = find(request_.snapshot_params, "snapshot.id");
+    const auto name = find(request_.snapshot_params, "snapshot.name");
+    const auto snapshots = image.info().snapshots;
+    const auto found = std::ranges::find_if(snapshots, [&](const SnapshotInfo& s) {
+        return wanted.empty()
+                   ? (id == nullptr || s.id == *id) && (name == nullptr || s.name == *name)
+                   : s.id == wanted || s.name == wanted;
+    });
+    if (found == snapshots.end() && !snapshots.empty()) {
+        return fail("Failed to load snapshot: Can't find snapshot");
+    }
+    if (found != snapshots.end() && wanted.empty()) {
+        wanted = found->id;
+    }
+    // An image without snapshots is asked all the same, as its format may not have any.
+    if (auto viewed = image.view_snapshot(wanted); !viewed) {
+        const bool never = viewed.error().code == base::Errc::unsupported;
+        return fail(fmt::format(
+            "Failed to load snapshot: {}",
+            never ? fmt::format("Block format '{}' used by device '' does not support temporarily "
+                                "loading internal snapshots",
+                                sources_[0]->layers().front().format)
+                  : "Can't find snapshot"));
+    }
+    return true;
+}
+
+bool Conversion::choose_format()
+{
+    if (request_.skip_create) {
+        return true;
+    }
+    format_ = find_format(request_.format_name());
     if (format_ == nullptr) {
-        return fail(Errc::unsupported,
-                    fmt::format("Unknown file format '{}'", request_.target_format));
+        return fail(fmt::format("Unknown file format '{}'", request_.format_name()));
     }
-    for (const auto& [name, value] : request_.settings) {
-        if (name == "backing_file") {
-            request_.backing = value;
-        } else if (name == "backing_fmt") {
-            request_.backing_format = value;
-        }
-    }
-    if (!request_.backing.empty() && !format_->has_backing) {
+    if (format_->create == nullptr) {
         return fail(
-            Errc::invalid_argument,
-            fmt::format("Backing file not supported for file format '{}'", request_.target_format));
+            fmt::format("Format driver '{}' does not support image creation", format_->name));
     }
-    if (!request_.backing.empty() && request_.backing_format.empty() && !request_.skip_create) {
-        return fail(Errc::invalid_argument, "Use of backing file requires explicit backing format");
+    // Names and types; the rest needs what is found out next.
+    if (auto good = complete_settings(*format_, request_.settings); !good) {
+        return fail(good.error().message);
     }
-    if (!request_.backing_format.empty() && find_format(request_.backing_format) == nullptr) {
-        return fail(Errc::unsupported, fmt::format("Unknown driver '{}'", request_.backing_format));
-    }
-    if (request_.compress && format_->name == "raw") {
-        return fail(Errc::invalid_argument, "Compression not supported for this file format");
-    }
-    return base::ok();
+    return true;
 }
 
-Status Conversion::make_target()
+bool Conversion::choose_backing()
 {
-    CreateSettings settings;
-    settings.emplace_back("size", std::to_string(total_));
-    for (const auto& setting : request_.settings) {
-        settings.push_back(setting); // "size" among them counts more
+    backing_ = request_.backing;
+    backing_format_ = request_.backing_format;
+    if (format_ != nullptr && !format_->has_backing) {
+        if (!backing_.empty()) {
+            return fail(
+                fmt::format("Backing file not supported for file format '{}'", format_->name));
+        }
+        if (!backing_format_.empty()) {
+            return fail(fmt::format("Backing file format not supported for file format '{}'",
+                                    format_->name));
+        }
     }
-    if (!request_.backing.empty()) {
-        settings.emplace_back("backing_file", request_.backing);
-        settings.emplace_back("backing_fmt", request_.backing_format);
+    if (const std::string* name = find(request_.settings, "backing_file");
+        backing_.empty() && name != nullptr) {
+        backing_ = *name;
+    }
+    if (const std::string* name = find(request_.settings, "backing_fmt");
+        backing_format_.empty() && name != nullptr) {
+        backing_format_ = *name;
+    }
+    if (sources_.size() > 1 && !backing_.empty()) {
+        return fail("Having a backing file for the target makes no sense when concatenating "
+                    "multiple input images");
+    }
+    if (format_ != nullptr && !backing_.empty() && backing_format_.empty()) {
+        return fail("Use of backing file requires explicit backing format");
+    }
+    if (request_.target_is_zero && !backing_.empty()) {
+        return fail("Cannot use --target-is-zero when the destination image has a backing file");
+    }
+    return true;
+}
+
+bool Conversion::check_packing()
+{
+    if (!request_.compress || format_ == nullptr) {
+        return true;
+    }
+    if (!format_->packs) {
+        return fail("Compression not supported for this file format");
+    }
+    if (is_on(request_.settings, "encryption") ||
+        find(request_.settings, "encrypt.format") != nullptr) {
+        return fail("Compression and encryption not supported at the same time");
+    }
+    const std::string* how = find(request_.settings, "preallocation");
+    if (how != nullptr && *how != "off") {
+        return fail("Compression and preallocation not supported at the same time");
+    }
+    return true;
+}
+
+bool Conversion::check_bitmaps()
+{
+    if (!request_.bitmaps) {
+        return true;
+    }
+    if (sources_.size() > 1) {
+        return fail("Copying bitmaps only possible with single source");
+    }
+    Image& image = *sources_[0]->layers().front().image;
+    if (image.bitmaps() == nullptr) {
+        return fail("Source lacks bitmap support");
+    }
+    const std::string broken = find_broken_bitmap(image);
+    if (!broken.empty() && !request_.skip_broken_bitmaps) {
+        report(fmt::format("Cannot copy inconsistent bitmap '{}'", broken));
+        std::fprintf(stderr, "Try --skip-broken-bitmaps, or use 'qemu-img bitmap --remove'\n");
+        return false;
+    }
+    return true;
+}
+
+bool Conversion::make_target()
+{
+    if (format_ == nullptr) {
+        return true;
+    }
+    const auto failed = [&](const std::string& why) {
+        return fail(
+            fmt::format("{}: error while converting {}: {}", request_.target, format_->name, why));
+    };
+    if (!backing_format_.empty() && find_format(backing_format_) == nullptr) {
+        return failed(
+            fmt::format("Parameter 'backing-fmt' does not accept value '{}'", backing_format_));
+    }
+    if (!backing_format_.empty() && backing_.empty()) {
+        return failed("Backing format cannot be used without backing file");
+    }
+    CreateSettings settings = request_.settings;
+    settings.emplace_back("size", std::to_string(total_)); // whatever -o says
+    if (!backing_.empty()) {
+        settings.emplace_back("backing_file", backing_);
+        settings.emplace_back("backing_fmt", backing_format_);
     }
     auto completed = complete_settings(*format_, settings);
     if (!completed) {
-        return std::move(completed).error();
+        return failed(completed.error().message);
     }
-    if (auto made = create_image(*format_, request_.target, completed.value()); !made) {
-        return std::move(made).error().in(
-            fmt::format("{}: error while converting {}", request_.target, request_.target_format));
+    if (auto made =
+            create_image(*format_, request_.target, completed.value(), &request_.common.secrets);
+        !made) {
+        return failed(made.error().message);
     }
-    return base::ok();
+    return true;
 }
 
-Status Conversion::open_target()
+bool Conversion::open_target()
 {
-    auto target = open_chain({.path = request_.target,
-                              .format = request_.target_format,
-                              .read_only = false,
-                              .backing = {.trust_probed = true, .trust_data_files = true},
-                              .unsafe = request_.cache == "unsafe"});
-    if (!target) {
-        return std::move(target).error().in(fmt::format("Could not open '{}'", request_.target));
-    }
-    target_ = std::move(target).value();
-    if (target_->size() < total_) {
-        return base::fail(base::Errc::invalid_argument, "output file is smaller than input file");
-    }
-    return base::ok();
+    Common common = request_.common;
+    common.image_opts = request_.target_image_opts;
+    common.share = false;
+    const bool guess = request_.target_image_opts && !request_.target_format;
+    target_ = open_named(common, {.path = request_.target,
+                                  .format = guess ? "" : request_.format_name(),
+                                  .writable = true,
+                                  .cache = request_.cache,
+                                  .format_options = key_secrets(request_.settings)});
+    return target_ != nullptr;
 }
 
-bool Conversion::show_progress(u64 done, u64 total)
+bool Conversion::check_target()
 {
-    const double percent =
-        total == 0 ? 100.0 : static_cast<double>(done) * 100.0 / static_cast<double>(total);
-    if (request_.progress && (percent >= shown_ + 1 || percent >= 100)) {
-        std::printf("    (%3.2f/100%%)\r", percent);
-        std::fflush(stdout);
-        shown_ = percent;
+    const Layer& top = target_->layers().front();
+    if (request_.bitmaps && top.image->bitmaps() == nullptr) {
+        return fail(fmt::format("Format driver '{}' does not support bitmaps", top.format));
     }
-    return interrupted == 0;
+    if (request_.compress && !top.image->packing()) {
+        return fail("Compression not supported for this file format");
+    }
+    if (request_.skip_create && target_->size() < total_) {
+        return fail("output file is smaller than input file");
+    }
+    return true;
 }
 
-Status Conversion::copy()
+bool Conversion::copy()
 {
     const bool fresh = !request_.skip_create && !is_block_device(request_.target);
-    const ConvertOptions options{
-        .sparse_size = request_.sparse_size,
+    RateLimit limit{request_.rate};
+    ConvertOptions options{
+        .sparse_size = request_.sparse_size.value_or(4096),
         .compress = request_.compress,
-        .target_is_zero = request_.target_is_zero || (fresh && request_.backing.empty()),
-        .target_has_backing = !request_.backing.empty(),
-        .progress = [this](u64 done, u64 total) { return show_progress(done, total); }};
-    if (auto done = convert(sources_, *target_, options); !done) {
-        return done;
-    }
-    if (auto done = target_->flush(); !done) {
-        return done;
-    }
-    (void)show_progress(1, 1);
-    return base::ok();
-}
-
-int Conversion::run()
-{
-    if (request_.progress) {
-        std::printf("    (0.00/100%%)\r");
-        std::fflush(stdout);
-    }
-    const int code = run_steps();
-    if (request_.progress) {
-        std::printf("\n");
-    }
-    return code;
-}
-
-int Conversion::run_steps()
-{
-    for (const auto step : {&Conversion::open_sources, &Conversion::check_format}) {
-        if (auto done = (this->*step)(); !done) {
-            return report(done.error().message);
-        }
-    }
-    if (!request_.skip_create) {
-        if (auto done = make_target(); !done) {
-            return report(done.error().message);
-        }
-    }
-    for (const auto step : {&Conversion::open_target, &Conversion::copy}) {
-        if (auto done = (this->*step)(); !done) {
-            if (interrupted != 0) {
-                break; // what was written is made a whole image when target_ is closed
+        .target_is_zero = request_.target_is_zero || (fresh && backing_.empty()),
+        .target_has_backing = !backing_.empty(),
+        .own_zeroes = request_.skip_create,
+        .threads = request_.threads,
+        .progress = [this](u64 done, u64 total) { return progress_.step(done, total); }};
+    if (request_.salvage) {
+        options.salvage = [this](u64 offset, const base::Error& error) {
+            if (!request_.common.quiet) {
+                report(fmt::format("warning: error while reading offset {}: {}", offset,
+                                   error.message));
             }
-            return report(done.error().message);
+        };
+    }
+    if (request_.rate != 0) {
+        options.throttle = [&limit](u64 bytes) { limit.spend(bytes, interrupted); };
+    }
+    auto done = convert(sources_, *target_, options);
+    if (done) {
+        done = target_->flush();
+    }
+    if (!done && !interrupted()) { // else what was written is made whole when target_ is closed
+        report(done.error().message);
+    }
+    return static_cast<bool>(done);
+}
+
+bool Conversion::take_bitmaps()
+{
+    if (!request_.bitmaps) {
+        return true;
+    }
+    const auto skipped = [](const std::string& name) {
+        report(fmt::format("warning: Skipping inconsistent bitmap '{}'", name));
+    };
+    Image& target = *target_->layers().front().image;
+    auto done = copy_bitmaps(*sources_[0]->layers().front().image, target,
+                             request_.skip_broken_bitmaps, skipped);
+    if (done) {
+        done = target.flush();
+    }
+    return done ? true : fail(done.error().message);
+}
+
+bool Conversion::run()
+{
+    using Step = bool (Conversion::*)();
+    static constexpr Step kSteps[]{
+        &Conversion::open_sources,   &Conversion::choose_snapshot, &Conversion::choose_format,
+        &Conversion::choose_backing, &Conversion::check_packing,   &Conversion::check_bitmaps,
+        &Conversion::make_target,    &Conversion::open_target,     &Conversion::check_target,
+        &Conversion::copy,           &Conversion::take_bitmaps};
+    for (const Step step : kSteps) {
+        if (!(this->*step)()) {
+            return false;
         }
     }
+    progress_.show(100);
+    return true;
+}
+
+int print_options(const ConvertRequest& request)
+{
+    const FormatDriver* format = find_format(request.format_name());
+    if (format == nullptr) {
+        return report(fmt::format("Unknown file format '{}'", request.format_name()));
+    }
+    print_create_options(*format, !request.target.empty());
     return kSuccess;
 }
 
@@ -377,29 +378,15 @@ int Conversion::run_steps()
 
 int run_convert(int argc, char** argv)
 {
-    Request request;
-    if (!parse(argc, argv, request)) {
+    ConvertRequest request;
+    if (!parse_convert(argc, argv, request)) {
         return kFailure;
     }
     if (request.help) {
-        const FormatDriver* format = find_format(request.target_format);
-        if (format == nullptr) {
-            return report(fmt::format("Unknown file format '{}'", request.target_format));
-        }
-        print_create_options(*format, true);
-        return kSuccess;
+        return print_options(request);
     }
-    struct sigaction action = {};
-    action.sa_handler = on_interrupt;
-    action.sa_flags = SA_RESTART;
-    sigaction(SIGINT, &action, nullptr);
-    sigaction(SIGTERM, &action, nullptr);
-    const int code = Conversion{std::move(request)}.run();
-    if (interrupted != 0) {
-        std::signal(interrupted, SIG_DFL);
-        std::raise(interrupted);
-    }
-    return code;
+    catch_interrupts();
+    return finish(Conversion{request}.run() ? kSuccess : kFailure);
 }
 
 } // namespace img::cli

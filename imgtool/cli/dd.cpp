@@ -74,7 +74,7 @@ bool take(int c, const char* value, Request& request)
 
 bool parse(int argc, char** argv, Request& request)
 {
-    static constexpr auto kLong = with_common(std::array<option, 0>{});
+    static constexpr auto kLong = with_common(std::array<option, 0>{}, false);
     OptionReader reader{argc, argv, "hf:O:U", kLong.data()};
     for (int c = reader.next(); c != OptionReader::kEnd; c = reader.next()) {
         const Taken taken = take_common(c, reader.value(), request.common);

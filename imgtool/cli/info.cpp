@@ -3,6 +3,8 @@
 #include "imgtool/cli/snapshot_list.hpp"
 #include "imgtool/cli/text.hpp"
 #include "imgtool/formats/all.hpp"
+#include "imgtool/node/name.hpp"
+#include "imgtool/node/options.hpp"
 #include "imgtool/open.hpp"
 
 #include <fmt/format.h>
@@ -25,9 +27,11 @@ struct Request {
 /// One image with what is printed of it.
 struct Described {
     std::string path;
+    std::string format;
     ImageInfo info;
-    u64 allocated;            // bytes of host storage
+    u64 allocated;            // bytes of host storage, or ByteSource::kUnknown
     std::string backing_path; // where the backing name leads; empty when none
+    bool has_dirty_flag;
 };
 
 bool parse(int argc, char** argv, Request& request)
@@ -57,11 +61,58 @@ bool parse(int argc, char** argv, Request& request)
     return true;
 }
 
-Result<std::vector<Described>> describe(const Request& request, std::string& failed_path)
+Described describe_layer(Layer& layer)
+{
+    Described described{.path = layer.path,
+                        .format = layer.format,
+                        .info = layer.image->info(),
+                        .allocated = layer.image->allocated(),
+                        .backing_path = {},
+                        .has_dirty_flag = true};
+    // Servers and the like have no such flag.
+    described.has_dirty_flag = layer.origin.has_value() || described.info.cluster_size != 0;
+    if (!described.info.backing_name.empty()) {
+        described.backing_path =
+            node::join_name(layer.origin, described.info.backing_name).value_or("");
+    }
+    return described;
+}
+
+/// What tells one image from another: its file, or its name where that is not one.
+struct Identity {
+    dev_t device = 0;
+    ino_t inode = 0;
+    std::string name;
+    bool operator==(const Identity&) const = default;
+};
+
+Identity identify(const Layer& layer)
+{
+    struct stat st = {};
+    if (layer.origin && ::stat(layer.origin->c_str(), &st) == 0) {
+        return {st.st_dev, st.st_ino, ""};
+    }
+    return {0, 0, layer.path};
+}
+
+/// As open_chain() has it: what was found by probing a backing file does not choose nodes.
+Status may_follow(const Layer& layer, bool named_by_user, const std::string& name)
+{
+    const bool guessed = layer.probed && layer.format != "raw" && !named_by_user;
+    const bool plain = !node::has_protocol(name) || name.starts_with("file:");
+    return guessed && !plain
+               ? Status{base::fail(
+                     base::Errc::unsupported,
+                     fmt::format("backing file name '{}' is not a plain file name", name))}
+               : base::ok();
+}
+
+/// Errors are whole messages.
+Result<std::vector<Described>> describe(const Request& request)
 {
     std::vector<Described> chain;
-    std::vector<struct stat> seen;
-    failed_path = request.path;
+    std::vector<Identity> seen;
+    std::string name = request.path;
     auto first = open_options(request.common, request.path, request.format);
     if (!first) {
         return std::move(first).error();
@@ -69,42 +120,36 @@ Result<std::vector<Described>> describe(const Request& request, std::string& fai
     OpenOptions next = std::move(first).value();
     next.no_io = true;
     while (true) {
-        failed_path = next.path;
         auto layer = open_layer(next, OpenFor::use);
         if (!layer) {
-            return std::move(layer).error();
+            return std::move(layer).error().in(fmt::format("Could not open '{}'", name));
         }
-        struct stat st = {};
-        (void)::stat(next.path.c_str(), &st); // it was opened just now
-        const auto same = [&](const struct stat& s) {
-            return s.st_dev == st.st_dev && s.st_ino == st.st_ino;
-        };
-        if (std::ranges::any_of(seen, same)) {
+        Identity identity = identify(layer.value());
+        if (std::ranges::find(seen, identity) != seen.end()) {
             return base::fail(
                 base::Errc::corrupt,
-                fmt::format("Backing file '{}' creates an infinite loop.", next.path));
+                fmt::format("Backing file '{}' creates an infinite loop.", layer.value().path));
         }
-        seen.push_back(st);
-        Image& image = *layer.value().image;
-        Described described{.path = next.path,
-                            .info = image.info(),
-                            .allocated = image.allocated(),
-                            .backing_path = {}};
-        const std::string backing = described.info.backing_name;
-        const std::string backing_format = described.info.backing_format;
-        auto resolved = resolve_backing(next.path, backing);
-        if (!backing.empty() && resolved) {
-            described.backing_path = resolved.value();
-        }
-        chain.push_back(std::move(described));
-        if (!request.chain || backing.empty()) {
+        seen.push_back(std::move(identity));
+        chain.push_back(describe_layer(layer.value()));
+        const Described& last = chain.back();
+        if (!request.chain || last.info.backing_name.empty()) {
             return chain;
         }
-        if (!resolved) {
-            return std::move(resolved).error();
+        if (last.backing_path.empty()) {
+            return base::fail(base::Errc::unsupported,
+                              fmt::format("the actual path of the backing file '{}' cannot be "
+                                          "determined",
+                                          last.info.backing_name));
         }
-        next.path = resolved.value();
-        next.format = backing_format;
+        if (auto good = may_follow(layer.value(), chain.size() == 1, last.backing_path); !good) {
+            return std::move(good).error();
+        }
+        name = last.backing_path;
+        next.format = last.info.backing_format;
+        if (auto used = node::use_name(next, name); !used) {
+            return std::move(used).error().in(fmt::format("Could not open '{}'", name));
+        }
     }
 }
 
@@ -129,9 +174,11 @@ void print_properties(const std::vector<Property>& properties, int level)
 void print_human(const Described& d)
 {
     const ImageInfo& info = d.info;
+    const bool known = d.allocated != ByteSource::kUnknown;
     std::printf("image: %s\nfile format: %s\nvirtual size: %s (%llu bytes)\ndisk size: %s\n",
-                d.path.c_str(), info.format.c_str(), size_text(info.size).c_str(),
-                static_cast<unsigned long long>(info.size), size_text(d.allocated).c_str());
+                d.path.c_str(), d.format.c_str(), size_text(info.size).c_str(),
+                static_cast<unsigned long long>(info.size),
+                known ? size_text(d.allocated).c_str() : "unavailable");
     if (info.encrypted) {
         std::printf("encrypted: yes\n");
     }
@@ -257,9 +304,12 @@ void write_json(JsonWriter& json, const Described& d)
         json.value(info.cluster_size);
     }
     json.key("format");
-    json.value(info.format);
-    json.key("actual-size");
-    json.value(d.allocated);
+    json.value(d.format);
+    const bool known = d.allocated != ByteSource::kUnknown;
+    if (known) {
+        json.key("actual-size");
+        json.value(d.allocated);
+    }
     if (!info.specific.empty()) {
         write_specific(json, info);
     }
@@ -275,8 +325,10 @@ void write_json(JsonWriter& json, const Described& d)
         json.key("backing-filename");
         json.value(info.backing_name);
     }
-    json.key("dirty-flag");
-    json.value_bool(info.dirty);
+    if (d.has_dirty_flag && info.has_dirty_flag) {
+        json.key("dirty-flag");
+        json.value_bool(info.dirty);
+    }
     json.end_object();
 }
 
@@ -288,10 +340,9 @@ int run_info(int argc, char** argv)
     if (!parse(argc, argv, request)) {
         return kFailure;
     }
-    std::string path;
-    auto chain = describe(request, path);
+    auto chain = describe(request);
     if (!chain) {
-        return report(fmt::format("Could not open '{}': {}", path, chain.error().message));
+        return report(chain.error().message);
     }
     if (request.common.output == Output::human) {
         bool first = true;

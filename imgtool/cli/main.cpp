@@ -33,9 +33,11 @@ constexpr std::array kCommands{
         "[--image-opts] [-f fmt] [-F fmt] [-T src_cache] [-p] [-q] [-s] [-U] filename1 filename2",
         run_compare},
     Command{"convert",
-            "[--target-is-zero] [-U] [-C] [-c] [-p] [-q] [-n] [-f fmt] [-t cache] [-T src_cache] "
-            "[-O output_fmt] [-B backing_file [-F backing_fmt]] [-o options] [-S sparse_size] "
-            "[-m num_coroutines] [-W] filename [filename2 [...]] output_filename",
+            "[--object objectdef] [--image-opts] [--target-image-opts] [--target-is-zero] "
+            "[--bitmaps [--skip-broken-bitmaps]] [-U] [-C] [-c] [-p] [-q] [-n] [-f fmt] [-t cache] "
+            "[-T src_cache] [-O output_fmt] [-B backing_file [-F backing_fmt]] [-o options] [-l "
+            "snapshot_param] [-S sparse_size] [-r rate_limit] [-m num_coroutines] [-W] [--salvage] "
+            "filename [filename2 [...]] output_filename",
             run_convert},
     Command{"create",
             "[-q] [-f fmt] [-b backing_file [-F backing_fmt]] [-u] [-o options] filename [size]",
@@ -56,7 +58,10 @@ constexpr std::array kCommands{
             "[--object objectdef] [--image-opts] [-U] [-q] [-f fmt] [-t cache] [-T src_cache] [-p] "
             "[-u] -b backing_file [-F backing_fmt] filename",
             run_rebase},
-    Command{"resize", "", nullptr},
+    Command{"resize",
+            "[--object objectdef] [--image-opts] [-f fmt] [--preallocation=prealloc] [-q] "
+            "[--shrink] filename [+ | -]size",
+            run_resize},
     Command{"snapshot",
             "[--object objectdef] [--image-opts] [-U] [-q] [-l | -a snapshot | -c snapshot | -d "
             "snapshot] filename",

@@ -29,14 +29,14 @@ struct Row {
     bool present;
     bool zero;
     bool data;
-    std::optional<u64> offset;      // in the file
-    const ByteSource* in = nullptr; // null: the layer's own file
+    std::optional<u64> offset; // in the file
+    std::string file;          // its name
 
     bool continues(const Row& before) const
     {
         return depth == before.depth && present == before.present && zero == before.zero &&
                data == before.data && offset.has_value() == before.offset.has_value() &&
-               in == before.in && (!offset || *offset == *before.offset + before.length);
+               (!offset || (*offset == *before.offset + before.length && file == before.file));
     }
 };
 
@@ -94,26 +94,27 @@ bool parse(int argc, char** argv, Request& request)
     return true;
 }
 
-Row row_of(const ChainDisk::Found& found, u64 start)
+Row row_of(ChainDisk& disk, const ChainDisk::Found& found, u64 start)
 {
     const Extent& e = found.extent;
     Row row{.start = start,
             .length = e.length,
             .depth = found.depth,
             .present = e.kind != Extent::Kind::backing,
-            .zero = e.kind == Extent::Kind::zero || e.kind == Extent::Kind::backing || e.reads_zero,
-            .data = e.kind == Extent::Kind::data || e.kind == Extent::Kind::compressed,
-            .offset = std::nullopt};
+            .zero = e.kind == Extent::Kind::zero || e.kind == Extent::Kind::backing,
+            .data = e.kind == Extent::Kind::data || e.kind == Extent::Kind::compressed || e.stored,
+            .offset = std::nullopt,
+            .file = {}};
     if (e.kind == Extent::Kind::data || e.reserved) {
         row.offset = e.at.bytes;
-        row.in = e.in;
+        row.file = e.in != nullptr ? e.in->name() : disk.layers()[found.depth].path;
     }
     return row;
 }
 
 class Printer {
 public:
-    Printer(ChainDisk& disk, Output output) : disk_{disk}, output_{output}
+    explicit Printer(Output output) : output_{output}
     {
         if (output == Output::human) {
             std::printf("%-16s%-16s%-16s%s\n", "Offset", "Length", "Mapped to", "File");
@@ -159,20 +160,17 @@ private:
         if (row.data && !row.zero) {
             std::printf("%#-16llx%#-16llx%#-16llx%s\n", static_cast<unsigned long long>(row.start),
                         static_cast<unsigned long long>(row.length),
-                        static_cast<unsigned long long>(*row.offset),
-                        row.in != nullptr ? row.in->name().c_str()
-                                          : disk_.layers()[row.depth].path.c_str());
+                        static_cast<unsigned long long>(*row.offset), row.file.c_str());
         }
         return true;
     }
 
-    ChainDisk& disk_;
     Output output_;
 };
 
 int print_map(ChainDisk& disk, const Request& request)
 {
-    Printer printer{disk, request.common.output};
+    Printer printer{request.common.output};
     const u64 size = disk.size();
     const u64 limit = request.max_length.value_or(size);
     const u64 end = request.start + std::min(limit, size - std::min(size, request.start));
@@ -184,14 +182,15 @@ int print_map(ChainDisk& disk, const Request& request)
                       .present = false,
                       .zero = false,
                       .data = false,
-                      .offset = std::nullopt};
+                      .offset = std::nullopt,
+                      .file = {}};
     }
     for (u64 at = request.start; at < end;) {
         auto found = disk.find(at, end - at, MapDetail::exact);
         if (!found) {
             return report("Failed to read image metadata: " + found.error().message);
         }
-        const Row row = row_of(found.value(), at);
+        const Row row = row_of(disk, found.value(), at);
         at += row.length;
         if (pending && row.continues(*pending)) {
             pending->length += row.length;

@@ -14,6 +14,7 @@ struct Named {
     std::string format = {}; // of -f; empty: probed
     bool writable = false;
     std::string cache = "writeback";
+    CreateSettings format_options = {}; // as in OpenOptions
 };
 
 /// The whole chain, or nothing when why not was reported. Warns when the format of an image that

@@ -1,8 +1,7 @@
 // imgtool snapshot
-#include "imgtool/cli/common.hpp"
 #include "imgtool/cli/errors.hpp"
+#include "imgtool/cli/open_named.hpp"
 #include "imgtool/cli/snapshot_list.hpp"
-#include "imgtool/open.hpp"
 
 #include <fmt/format.h>
 
@@ -99,17 +98,12 @@ int run_snapshot(int argc, char** argv)
     if (!parse(argc, argv, request)) {
         return kFailure;
     }
-    auto options = open_options(request.common, request.path, "");
-    if (!options) {
-        return report(
-            fmt::format("Could not open '{}': {}", request.path, options.error().message));
-    }
-    options.value().read_only = request.action == 'l';
-    auto disk = open_chain(options.value());
+    const auto disk =
+        open_named(request.common, {.path = request.path, .writable = request.action != 'l'});
     if (!disk) {
-        return report(fmt::format("Could not open '{}': {}", request.path, disk.error().message));
+        return kFailure;
     }
-    Image& image = *disk.value()->layers().front().image;
+    Image& image = *disk->layers().front().image;
     switch (request.action) {
     case 'c':
         return take_snapshot(image, request.snapshot);

@@ -1,6 +1,10 @@
 #include "imgtool/filter/compression.hpp"
 
+#include "imgtool/filter/apple_codecs.hpp"
+
+#include <algorithm>
 #include <libdeflate.h>
+#include <optional>
 #include <zstd.h>
 
 #include <algorithm>
@@ -64,37 +68,78 @@ struct Unpacker::State {
 Unpacker::Unpacker() : state_{std::make_unique<State>()} {}
 Unpacker::~Unpacker() = default;
 
-Status Unpacker::unpack(Codec codec, std::span<const u8> packed, std::span<u8> into)
+namespace {
+
+/// What every decoder answers: how many bytes it made; nothing when the input is damaged.
+using Made = std::optional<std::size_t>;
+
+template <auto decompress>
+Made inflate(libdeflate_decompressor* inflater, std::span<const u8> packed, std::span<u8> into)
 {
-    if (codec == Codec::raw_deflate) {
-        if (!state_->deflate) {
-            state_->deflate.reset(libdeflate_alloc_decompressor());
-        }
-        std::size_t used = 0;
-        std::size_t made = 0;
-        const auto result =
-            libdeflate_deflate_decompress_ex(state_->deflate.get(), packed.data(), packed.size(),
-                                             into.data(), into.size(), &used, &made);
-        if (result != LIBDEFLATE_SUCCESS || made != into.size()) {
-            return fail(Errc::corrupt, "compressed data cannot be unpacked");
-        }
-        return base::ok();
-    }
-    // The packed bytes end somewhere inside their last sector, so a frame is decoded as a stream.
-    if (!state_->zstd) {
-        state_->zstd.reset(ZSTD_createDCtx());
-    }
-    ZSTD_DCtx_reset(state_->zstd.get(), ZSTD_reset_session_only);
+    std::size_t used = 0;
+    std::size_t made = 0;
+    const auto result =
+        decompress(inflater, packed.data(), packed.size(), into.data(), into.size(), &used, &made);
+    return result == LIBDEFLATE_SUCCESS ? Made{made} : std::nullopt;
+}
+
+/// The packed bytes end somewhere inside their last sector, so a frame is decoded as a stream.
+Made unpack_zstd(ZSTD_DCtx* context, std::span<const u8> packed, std::span<u8> into)
+{
+    ZSTD_DCtx_reset(context, ZSTD_reset_session_only);
     ZSTD_inBuffer in{packed.data(), packed.size(), 0};
     ZSTD_outBuffer out{into.data(), into.size(), 0};
     while (out.pos < out.size) {
         const std::size_t in_before = in.pos;
         const std::size_t out_before = out.pos;
-        const std::size_t left = ZSTD_decompressStream(state_->zstd.get(), &out, &in);
+        const std::size_t left = ZSTD_decompressStream(context, &out, &in);
         if (ZSTD_isError(left) != 0 || (in.pos == in_before && out.pos == out_before)) {
-            return fail(Errc::corrupt, "compressed data cannot be unpacked");
+            return std::nullopt;
         }
     }
+    return out.pos;
+}
+
+} // namespace
+
+Status Unpacker::unpack(Codec codec, std::span<const u8> packed, std::span<u8> into, u64 least)
+{
+    const bool deflated = codec == Codec::raw_deflate || codec == Codec::zlib;
+    if (deflated && !state_->deflate) {
+        state_->deflate.reset(libdeflate_alloc_decompressor());
+    }
+    if (codec == Codec::zstd && !state_->zstd) {
+        state_->zstd.reset(ZSTD_createDCtx());
+    }
+    Result<Made> made{std::nullopt};
+    switch (codec) {
+    case Codec::raw_deflate:
+        made = inflate<libdeflate_deflate_decompress_ex>(state_->deflate.get(), packed, into);
+        break;
+    case Codec::zlib:
+        made = inflate<libdeflate_zlib_decompress_ex>(state_->deflate.get(), packed, into);
+        break;
+    case Codec::zstd:
+        made = unpack_zstd(state_->zstd.get(), packed, into);
+        break;
+    case Codec::adc:
+        made = unpack_adc(packed, into);
+        break;
+    case Codec::bzip2:
+        made = unpack_bzip2(packed, into);
+        break;
+    case Codec::lzfse:
+        made = unpack_lzfse(packed, into);
+        break;
+    }
+    if (!made) {
+        return std::move(made).error();
+    }
+    const std::size_t needed = least != 0 ? std::min<std::size_t>(least, into.size()) : into.size();
+    if (!made.value() || *made.value() < needed) {
+        return fail(Errc::corrupt, "compressed data cannot be unpacked");
+    }
+    std::ranges::fill(into.subspan(*made.value()), u8{0});
     return base::ok();
 }
 
@@ -107,13 +152,19 @@ struct Packer::State {
 Packer::Packer(Codec codec) : state_{std::make_unique<State>()}
 {
     state_->codec = codec;
-    if (codec == Codec::raw_deflate) {
+    if (codec == Codec::raw_deflate || codec == Codec::zlib) {
         state_->deflate.reset(libdeflate_alloc_compressor(kDeflateLevel));
     } else {
         state_->zstd.reset(ZSTD_createCCtx());
     }
 }
 Packer::~Packer() = default;
+
+std::size_t Packer::bound(std::size_t size)
+{
+    return std::max({libdeflate_deflate_compress_bound(nullptr, size),
+                     libdeflate_zlib_compress_bound(nullptr, size), ZSTD_compressBound(size)});
+}
 
 std::size_t Packer::pack(std::span<const u8> from, std::span<u8> into)
 {
@@ -126,6 +177,10 @@ std::size_t Packer::pack(std::span<const u8> from, std::span<u8> into)
         }
         return libdeflate_deflate_compress(state_->deflate.get(), from.data(), from.size(),
                                            into.data(), into.size());
+    }
+    if (state_->codec == Codec::zlib) {
+        return libdeflate_zlib_compress(state_->deflate.get(), from.data(), from.size(),
+                                        into.data(), into.size());
     }
     const std::size_t made = ZSTD_compressCCtx(state_->zstd.get(), into.data(), into.size(),
                                                from.data(), from.size(), kZstdLevel);

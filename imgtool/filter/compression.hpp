@@ -17,8 +17,10 @@ public:
     Unpacker(const Unpacker&) = delete;
     Unpacker& operator=(const Unpacker&) = delete;
 
-    /// Fills `into` exactly. `packed` may have more bytes than the block needs. Error: `corrupt`.
-    Status unpack(Codec codec, std::span<const u8> packed, std::span<u8> into);
+    /// Fills `into`. `packed` may have more bytes than the block needs. With `least`, the block may
+    /// turn out shorter than `into`, but not than that; what is missing is filled with zeroes.
+    /// Errors: `corrupt`; `unsupported` for codecs whose library is not there.
+    Status unpack(Codec codec, std::span<const u8> packed, std::span<u8> into, u64 least = 0);
 
 private:
     struct State;
@@ -32,6 +34,9 @@ public:
     ~Packer();
     Packer(const Packer&) = delete;
     Packer& operator=(const Packer&) = delete;
+
+    /// Bytes that are enough for any block of `size` bytes once it is packed.
+    static std::size_t bound(std::size_t size);
 
     /// Packs `from` into `into` and returns how many bytes that took; 0 when it does not fit.
     std::size_t pack(std::span<const u8> from, std::span<u8> into);

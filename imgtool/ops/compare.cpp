@@ -2,7 +2,7 @@
 // hole in one is only looked through for something other than zero.
 #include "imgtool/ops/compare.hpp"
 
-#include "imgtool/ops/convert.hpp"
+#include "imgtool/ops/zero_scan.hpp"
 
 #include <algorithm>
 #include <array>

@@ -42,6 +42,12 @@ ConvertRules make_rules(ChainDisk& target, const ConvertOptions& options,
             .only_top_layer = options.target_has_backing};
 }
 
+std::optional<Image::Packing> choose_packing(ChainDisk& target, const ConvertOptions& options)
+{
+    const auto packing = target.layers().front().image->packing();
+    return packing && (options.compress || packing->always) ? packing : std::nullopt;
+}
+
 /// What a thread works with.
 struct Workspace {
     /// A stretch of the job of one nature.
@@ -64,16 +70,9 @@ class Converter {
 public:
     Converter(const std::vector<std::unique_ptr<ChainDisk>>& sources, ChainDisk& target,
               const ConvertOptions& options)
-        : target_{target}, options_{options},
-          packing_{options.compress ? target.layers().front().image->packing() : std::nullopt},
+        : target_{target}, options_{options}, packing_{choose_packing(target, options)},
           rules_{make_rules(target, options, packing_)}, plan_{sources, rules_}
-    {
-        for (const auto& source : sources) {
-            for (const Layer& layer : source->layers()) {
-                concurrent_ = concurrent_ && layer.image->file().concurrent();
-            }
-        }
-    }
+    {}
 
     Status run();
 
@@ -88,6 +87,7 @@ private:
     Status write(Workspace& w);
     Status write_run(Workspace& w, const Workspace::Run& run);
     Status write_zeroes(u64 at, u64 length);
+    Status write_own_zeroes(u64 at, u64 length);
     void start_helpers();
 
     ChainDisk& target_;
@@ -95,9 +95,8 @@ private:
     std::optional<Image::Packing> packing_;
     ConvertRules rules_;
 
-    std::mutex plan_mutex_; // plan_, and whatever of the sources it asks
+    std::mutex plan_mutex_; // plan_, whatever of the sources it asks, files not `concurrent()`
     ConvertPlan plan_;
-    bool concurrent_ = true; // pieces may be read without plan_mutex_
 
     Turnstile turn_; // the target, result_ and the options' functions
     Status result_ = base::ok();
@@ -164,11 +163,13 @@ Status Converter::read(Workspace& w)
 {
     w.bytes.resize(w.job.length);
     std::span<u8> into{w.bytes};
-    std::unique_lock lock{plan_mutex_, std::defer_lock};
-    if (!concurrent_) {
-        lock.lock();
-    }
     for (const ConvertJob::Piece& piece : w.job.pieces) {
+        const ByteSource& file =
+            piece.extent.in != nullptr ? *piece.extent.in : piece.image->file();
+        std::unique_lock lock{plan_mutex_, std::defer_lock};
+        if (!file.concurrent()) {
+            lock.lock();
+        }
         const std::span<u8> part = into.first(piece.extent.length);
         if (auto done = read_piece(w, piece, part); !done) {
             return std::move(done).error().in("error while reading at byte " +
@@ -250,7 +251,7 @@ void Converter::pack(Workspace& w, Workspace::Run& run)
         w.packer = std::make_unique<Packer>(packing_->codec);
     }
     const std::size_t begin = w.packed.size();
-    w.packed.resize(begin + block - 1);
+    w.packed.resize(begin + (packing_->always ? Packer::bound(block) : block - 1));
     const std::size_t n = w.packer->pack(whole, std::span{w.packed}.subspan(begin));
     w.packed.resize(begin + n);
     if (n != 0) {
@@ -306,7 +307,31 @@ Status Converter::write_zeroes(u64 at, u64 length)
         const u64 end = target_.layers()[1].image->size();
         length = at >= end ? 0 : std::min(length, end - at);
     }
-    return length == 0 ? base::ok() : target_.write_zeroes(at, length);
+    if (length == 0) {
+        return base::ok();
+    }
+    return options_.own_zeroes ? write_own_zeroes(at, length) : target_.write_zeroes(at, length);
+}
+
+/// Zeroes of the target's own, unless without a backing file they would take storage.
+Status Converter::write_own_zeroes(u64 at, u64 length)
+{
+    if (target_.layers().size() > 1) {
+        return target_.write_own_zeroes(at, length);
+    }
+    Image& image = *target_.layers().front().image;
+    while (length != 0) {
+        auto placed = image.place_own_zeroes(GuestOffset{at}, length);
+        if (!placed) {
+            return std::move(placed).error();
+        }
+        if (placed.value() == 0) {
+            return target_.write_zeroes(at, length);
+        }
+        at += placed.value();
+        length -= placed.value();
+    }
+    return base::ok();
 }
 
 Status Converter::run()

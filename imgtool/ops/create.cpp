@@ -22,6 +22,8 @@ using base::fail;
 
 constexpr std::string_view kSuffixes = "bkmgtpe"; // each 1024 times the one before
 
+} // namespace
+
 Result<std::string> check_value(const CreateOption& option, const std::string& value)
 {
     if (option.type == CreateOption::Type::text) {
@@ -57,8 +59,6 @@ Result<std::string> check_value(const CreateOption& option, const std::string& v
     }
     return std::to_string(size.value());
 }
-
-} // namespace
 
 Result<u64> parse_size(const std::string& text)
 {
@@ -129,15 +129,35 @@ Result<CreateSettings> complete_settings(const FormatDriver& format, const Creat
 
 namespace {
 
-/// Makes further files of an image, next to its first at `path`.
-OpenSibling sibling_maker(const std::string& path)
+/// Makes further files of an image, next to its first at `path`, and notes those that were not
+/// there before.
+OpenSibling sibling_maker(const std::string& path, std::vector<std::string>& made)
+{
+    return [path, &made](const std::string& name) -> Result<std::unique_ptr<ByteSource>> {
+        auto resolved = resolve_backing(path, name);
+        if (!resolved) {
+            return std::move(resolved).error();
+        }
+        const bool existed = ::access(resolved.value().c_str(), F_OK) == 0;
+        auto file = FileSource::create(resolved.value());
+        if (!file) {
+            return std::move(file).error();
+        }
+        if (!existed) {
+            made.push_back(resolved.value());
+        }
+        return std::unique_ptr<ByteSource>{std::move(file).value()};
+    };
+}
+
+OpenSibling sibling_reader(const std::string& path)
 {
     return [path](const std::string& name) -> Result<std::unique_ptr<ByteSource>> {
         auto resolved = resolve_backing(path, name);
         if (!resolved) {
             return std::move(resolved).error();
         }
-        auto file = FileSource::create(resolved.value());
+        auto file = FileSource::open(resolved.value(), FileSource::Access::read_only, Locking::on);
         if (!file) {
             return std::move(file).error();
         }
@@ -166,10 +186,18 @@ Status create_image(const FormatDriver& format, const std::string& path,
         completed.end()) {
         file.value()->avoid_copy_on_write();
     }
-    CreateContext context{.make_sibling = sibling_maker(path), .secrets = secrets};
+    std::vector<std::string> siblings;
+    CreateContext context{.make_sibling = sibling_maker(path, siblings),
+                          .open_sibling = sibling_reader(path),
+                          .secrets = secrets};
     auto made = format.create(*file.value(), completed, context);
     if (!made && !existed) {
         ::unlink(path.c_str());
+    }
+    for (const std::string& sibling : siblings) {
+        if (!made) {
+            ::unlink(sibling.c_str());
+        }
     }
     return made;
 }

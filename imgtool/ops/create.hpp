@@ -16,6 +16,9 @@ Result<CreateSettings> complete_settings(const FormatDriver& format, const Creat
 Status create_image(const FormatDriver& format, const std::string& path,
                     const CreateSettings& completed, const Secrets* secrets = nullptr);
 
+/// Checks a value against its option's type; sizes become plain numbers, booleans "on" or "off".
+Result<std::string> check_value(const CreateOption& option, const std::string& value);
+
 /// A number with an optional fraction and suffix k, M, G, T, P or E: bytes.
 /// Errors: `invalid_argument`; `unsupported` for what is more than 2^63 - 1.
 Result<u64> parse_size(const std::string& text);

@@ -16,8 +16,7 @@ Result<u64> data_in_clusters(ChainDisk& disk, u64 cluster_size)
         const Extent& extent = found.value().extent;
         const u64 end = offset + extent.length;
         const bool stored =
-            (extent.kind == Extent::Kind::data || extent.kind == Extent::Kind::compressed) &&
-            !extent.reads_zero;
+            extent.kind == Extent::Kind::data || extent.kind == Extent::Kind::compressed;
         if (stored) {
             const u64 first = std::max(counted, offset - offset % cluster_size);
             counted = std::max(counted, (end + cluster_size - 1) / cluster_size * cluster_size);

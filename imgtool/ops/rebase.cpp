@@ -1,7 +1,5 @@
 #include "imgtool/ops/rebase.hpp"
 
-#include "imgtool/ops/convert.hpp"
-
 #include <algorithm>
 #include <cstring>
 #include <vector>
@@ -160,19 +158,19 @@ private:
         return there == 0 ? base::ok() : new_->read(offset, into.first(there));
     }
 
-    /// Makes bytes the image's own. Zeroes too, and not by leaving them out: the disk reads them as
-    /// zero now, but would not over the new backing file.
+    /// Makes bytes the image's own. What the old backing file did not reach to is zero without
+    /// taking storage.
     Status keep(u64 at, std::span<const u8> bytes)
     {
-        if (disk_.layers().size() > 1 && is_zero(bytes)) {
-            auto handled = top_.place_zeroes(GuestOffset{at}, bytes.size());
-            if (!handled) {
-                return std::move(handled).error();
+        const u64 reach = disk_.layers().size() > 1 ? disk_.layers()[1].image->size() : 0;
+        const u64 below = at < reach ? std::min<u64>(bytes.size(), reach - at) : 0;
+        if (below != 0) {
+            if (auto done = disk_.write(at, bytes.first(below)); !done) {
+                return done;
             }
-            at += handled.value();
-            bytes = bytes.subspan(handled.value());
         }
-        return bytes.empty() ? base::ok() : disk_.write(at, bytes);
+        const u64 beyond = bytes.size() - below;
+        return beyond == 0 ? base::ok() : disk_.write_own_zeroes(at + below, beyond);
     }
 
     ChainDisk& disk_;

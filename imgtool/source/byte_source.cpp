@@ -19,7 +19,7 @@ Status read_padded(ByteSource& file, FileOffset at, std::span<u8> into)
 
 Status preallocate(ByteSource& file, FileOffset at, u64 length, Preallocate how)
 {
-    if (how == Preallocate::none || length == 0) {
+    if (how == Preallocate::none || how == Preallocate::metadata || length == 0) {
         return base::ok();
     }
     if (how == Preallocate::reserve) {

@@ -51,15 +51,17 @@ public:
     /// Whether data or a hole begins at `at` (which must lie in the file), and how far it goes.
     virtual Result<Run> run_at(FileOffset at) = 0;
 
-    /// Bytes of host storage in use.
+    static constexpr u64 kUnknown = ~u64{0};
+    /// Bytes of host storage in use, or kUnknown.
     virtual u64 allocated() const = 0;
 };
 
 /// Like read(), but what lies past the end of the file reads as zero.
 Status read_padded(ByteSource& file, FileOffset at, std::span<u8> into);
 
-/// How storage is taken ahead: not at all, by asking the host for it, or by writing zeroes.
-enum class Preallocate : u8 { none, reserve, write };
+/// How storage is taken ahead: not at all, in an image's tables only, by asking the host for it, or
+/// by writing zeroes.
+enum class Preallocate : u8 { none, metadata, reserve, write };
 Status preallocate(ByteSource& file, FileOffset at, u64 length, Preallocate how);
 
 /// Makes an empty file the raw image of an empty disk.

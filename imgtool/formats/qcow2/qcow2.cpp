@@ -1,5 +1,6 @@
 #include "imgtool/formats/qcow2/qcow2.hpp"
 
+#include "imgtool/formats/qcow2/open_options.hpp"
 #include "imgtool/formats/qcow2/qcow2_image.hpp"
 
 #include <fmt/format.h>
@@ -211,6 +212,7 @@ const FormatDriver kDriver{
     .check_settings = check_settings,
     .create = create_from_settings,
     .create_options = kCreateOptions,
+    .open_options = kOpenOptions,
     .has_backing = true,
     .measure = measure_from_settings,
 };

@@ -1,6 +1,7 @@
 #include "imgtool/formats/qcow2/qcow2_image.hpp"
 
 #include "base/endian.hpp"
+#include "imgtool/formats/qcow2/open_options.hpp"
 #include "imgtool/formats/qcow2/qcow2.hpp"
 
 #include <fmt/format.h>
@@ -78,6 +79,10 @@ Result<std::unique_ptr<Image>> Qcow2Image::open(std::unique_ptr<ByteSource> file
     auto header = read_header(*file);
     if (!header) {
         return std::move(header).error();
+    }
+    if (auto good = check_open_options(context.options, header.value().geometry().cluster_size());
+        !good) {
+        return std::move(good).error();
     }
     const u64 features = header.value().incompatible_features;
     if (purpose == OpenFor::use && !file->read_only()) {
@@ -306,18 +311,22 @@ bool Qcow2Image::is_preallocated()
 Status Qcow2Image::look_for_hole(Extent& extent)
 {
     ByteSource& in = *file_;
-    if (extent.at.bytes >= in.size()) {
-        extent.reads_zero = true;
-        return base::ok();
+    bool hole = true; // as all is that lies past the end
+    if (extent.at.bytes < in.size()) {
+        auto run = in.run_at(extent.at);
+        if (!run) {
+            return std::move(run).error();
+        }
+        hole = !run.value().data;
+        const bool to_end = extent.at.bytes + run.value().length == in.size();
+        if (!to_end || !hole) {
+            extent.length = std::min(extent.length, run.value().length);
+        }
     }
-    auto run = in.run_at(extent.at);
-    if (!run) {
-        return std::move(run).error();
-    }
-    extent.reads_zero = !run.value().data;
-    const bool to_end = extent.at.bytes + run.value().length == in.size();
-    if (!to_end || run.value().data) {
-        extent.length = std::min(extent.length, run.value().length);
+    if (hole) {
+        extent.kind = Extent::Kind::zero;
+        extent.reserved = true;
+        extent.stored = true;
     }
     return base::ok();
 }

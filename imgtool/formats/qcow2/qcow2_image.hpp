@@ -29,6 +29,7 @@ public:
     Status publish(const Placement& placement) override;
     void abandon(const Placement& placement) override;
     Result<u64> place_zeroes(GuestOffset from, u64 length) override;
+    Result<u64> place_own_zeroes(GuestOffset from, u64 length) override;
     std::optional<Packing> packing() const override;
     Status write_packed(GuestOffset block, std::span<const u8> packed) override;
     Status flush() override;
@@ -39,6 +40,7 @@ public:
     }
     Status set_backing(const std::string& name, const std::string& format) override;
     Result<bool> make_empty() override;
+    Status resize(u64 size, Preallocate how) override;
     Status create_snapshot(const std::string& name, const SnapshotTime& now) override;
     Status apply_snapshot(const std::string& id_or_name) override;
     Status delete_snapshot(const std::string& id_or_name) override;
@@ -116,6 +118,17 @@ private:
     Status release_snapshot(std::span<const u64> l1);
     Status store_snapshots(std::vector<Snapshot> snapshots, Header header);
 
+    // The disk's size (qcow2_resize.cpp).
+    Status shrink(u64 size);
+    Status grow(u64 size);
+    Status clear_beyond_end();
+    Status drop_entries(u64 begin, u64 end);
+    Status zero_tail();
+    Status move_l1(u64 entries);
+    Status grow_data_file(u64 size);
+    Status hide_backing(u64 begin, u64 end);
+    Status preallocate_range(u64 begin, u64 end, Preallocate how);
+
     // The image as a whole (qcow2_manage.cpp).
     Result<u64> write_new(std::span<const u8> bytes);
     ClusterRun run_of(u64 at, u64 bytes) const;
@@ -138,6 +151,7 @@ private:
     u64 packed_end_ = 0;        // where the next compressed cluster may go; 0: in a new cluster
     bool wrote_data_ = false;   // since the last flush
     bool wrote_packed_ = false; // likewise
+    bool own_zeroes_ = false;   // zeroes are stored even where nothing would show through
 };
 
 /// Opens the external data file, if the header says that there is one (and it is to be used).

@@ -334,7 +334,7 @@ void Qcow2Image::abandon(const Placement& placement)
 /// none.
 std::optional<L2Entry> Qcow2Image::zero_entry(const L2Entry& old, u32 first, u32 count) const
 {
-    const bool has_backing = !header_.backing_name.empty();
+    const bool has_backing = own_zeroes_ || !header_.backing_name.empty();
     const bool whole = count == geometry_.subclusters();
     const bool holds_data = geometry_.extended_l2
                                 ? (old.word & entry::compressed) != 0 ||
@@ -363,6 +363,14 @@ std::optional<L2Entry> Qcow2Image::zero_entry(const L2Entry& old, u32 first, u32
     return header_.version >= 3 ? std::optional{L2Entry{entry::zero, 0}} : std::nullopt;
 }
 
+Result<u64> Qcow2Image::place_own_zeroes(GuestOffset from, u64 length)
+{
+    own_zeroes_ = true;
+    auto placed = place_zeroes(from, length);
+    own_zeroes_ = false;
+    return placed;
+}
+
 Result<u64> Qcow2Image::place_zeroes(GuestOffset from, u64 length)
 {
     const u64 part = geometry_.subcluster_size();
@@ -387,10 +395,10 @@ Result<u64> Qcow2Image::place_zeroes(GuestOffset from, u64 length)
             return std::move(zeroed).error();
         }
     }
-    if (length == 0 || (there.value().slice == 0 && header_.backing_name.empty())) {
+    if (length == 0 || (there.value().slice == 0 && header_.backing_name.empty() && !own_zeroes_)) {
         return length;
     }
-    if (header_.version < 3 && !header_.backing_name.empty()) {
+    if (header_.version < 3 && (own_zeroes_ || !header_.backing_name.empty())) {
         return u64{0};
     }
     auto at = l2_place_for_write(from.bytes);

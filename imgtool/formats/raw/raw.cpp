@@ -1,5 +1,7 @@
 #include "imgtool/formats/raw/raw.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 #include <cstdlib>
@@ -13,11 +15,19 @@ using base::fail;
 
 constexpr u64 kSectorSize = 512; // bytes; disks are made of whole sectors
 
+u64 whole_sectors(u64 bytes)
+{
+    return (bytes + kSectorSize - 1) / kSectorSize * kSectorSize;
+}
+
 class RawImage final : public Image {
 public:
     explicit RawImage(std::unique_ptr<ByteSource> file)
-        : file_{std::move(file)}, size_{(file_->size() + kSectorSize - 1) / kSectorSize *
-                                        kSectorSize}
+        : file_{std::move(file)}, size_{whole_sectors(file_->size())}
+    {}
+    /// A part of a file that begins at `start`.
+    RawImage(std::unique_ptr<ByteSource> file, u64 start, u64 length)
+        : file_{std::move(file)}, start_{start}, size_{whole_sectors(length)}
     {}
 
     u64 size() const override { return size_; }
@@ -29,17 +39,17 @@ public:
             return fail(Errc::invalid_argument, "offset beyond the end of the disk");
         }
         limit = std::min(limit, size_ - from.bytes);
-        Extent extent{.kind = Extent::Kind::data, .length = limit, .at = {from.bytes}};
-        if (from.bytes >= file_->size()) {
+        Extent extent{.kind = Extent::Kind::data, .length = limit, .at = {start_ + from.bytes}};
+        if (start_ + from.bytes >= file_->size()) {
             extent.kind = Extent::Kind::zero; // the rest of the last sector
         } else if (detail == MapDetail::exact) {
-            auto run = file_->run_at({from.bytes});
+            auto run = file_->run_at({start_ + from.bytes});
             if (!run) {
                 return std::move(run).error();
             }
             extent.kind = run.value().data ? Extent::Kind::data : Extent::Kind::zero;
             // Data that ends with the file ends with its last sector, which reads zeroes there.
-            const bool last = from.bytes + run.value().length == file_->size();
+            const bool last = start_ + from.bytes + run.value().length == file_->size();
             extent.length = last ? limit : std::min(limit, run.value().length);
         }
         extent.reserved = extent.kind == Extent::Kind::zero;
@@ -51,8 +61,9 @@ public:
         if (from.bytes >= size_ || length == 0) {
             return fail(Errc::invalid_argument, "offset beyond the end of the disk");
         }
-        return Placement{
-            .from = from, .at = {from.bytes}, .length = std::min(length, size_ - from.bytes)};
+        return Placement{.from = from,
+                         .at = {start_ + from.bytes},
+                         .length = std::min(length, size_ - from.bytes)};
     }
     Status publish(const Placement&) override { return base::ok(); }
     void abandon(const Placement&) override {}
@@ -63,10 +74,23 @@ public:
             return u64{0};
         }
         length = std::min(length, size_ - from.bytes);
-        if (auto done = file_->zero({from.bytes}, length); !done) {
+        if (auto done = file_->zero({start_ + from.bytes}, length); !done) {
             return std::move(done).error();
         }
         return length;
+    }
+
+    Status resize(u64 size, Preallocate how) override
+    {
+        if (how == Preallocate::metadata) {
+            return fail(Errc::invalid_argument, "Unsupported preallocation mode: metadata");
+        }
+        const u64 old = file_->size();
+        if (auto done = file_->resize(size); !done) {
+            return done;
+        }
+        size_ = (size + kSectorSize - 1) / kSectorSize * kSectorSize;
+        return size > old ? preallocate(*file_, {old}, size - old, how) : base::ok();
     }
 
     Status flush() override { return file_->flush(); }
@@ -74,7 +98,8 @@ public:
 
 private:
     std::unique_ptr<ByteSource> file_;
-    u64 size_; // bytes
+    u64 start_ = 0; // of the disk in the file
+    u64 size_;      // bytes
 };
 
 Probe probe(std::span<const u8>, std::string_view)
@@ -82,8 +107,49 @@ Probe probe(std::span<const u8>, std::string_view)
     return Probe::possible;
 }
 
-Result<std::unique_ptr<Image>> open(std::unique_ptr<ByteSource> file, OpenContext&)
+constexpr std::array kOpenOptions{
+    CreateOption{"offset", CreateOption::Type::size, "Offset in the disk where the image starts"},
+    CreateOption{"size", CreateOption::Type::size, "Virtual disk size"},
+};
+
+/// Opens the part of the file that "offset" and "size" say.
+Result<std::unique_ptr<Image>> open_part(std::unique_ptr<ByteSource> file, OpenContext& context)
 {
+    const u64 file_size = file->size();
+    u64 offset = 0;
+    std::optional<u64> size;
+    for (const auto& [name, value] : context.options) {
+        const u64 number = std::strtoull(value.c_str(), nullptr, 10); // checked already
+        if (name == "offset") {
+            offset = number;
+        } else if (name == "size") {
+            size = number;
+        }
+    }
+    if (offset > file_size) {
+        return fail(Errc::invalid_argument,
+                    fmt::format("Offset ({}) cannot be greater than size of the containing file "
+                                "({})",
+                                offset, file_size));
+    }
+    if (size && *size > file_size - offset) {
+        return fail(Errc::invalid_argument,
+                    fmt::format("The sum of offset ({}) and size ({}) has to be smaller or equal "
+                                "to the  actual size of the containing file ({})",
+                                offset, *size, file_size));
+    }
+    if (size && *size % kSectorSize != 0) {
+        return fail(Errc::invalid_argument, "Specified size is not multiple of 512");
+    }
+    const u64 length = size.value_or(file_size - offset);
+    return std::unique_ptr<Image>{std::make_unique<RawImage>(std::move(file), offset, length)};
+}
+
+Result<std::unique_ptr<Image>> open(std::unique_ptr<ByteSource> file, OpenContext& context)
+{
+    if (!context.options.empty()) {
+        return open_part(std::move(file), context);
+    }
     return std::unique_ptr<Image>{std::make_unique<RawImage>(std::move(file))};
 }
 
@@ -155,8 +221,10 @@ const FormatDriver kDriver{
     .check_settings = check_settings,
     .create = create,
     .create_options = kCreateOptions,
+    .open_options = kOpenOptions,
     .has_backing = false,
     .measure = measure,
+    .packs = false,
 };
 
 } // namespace img::raw

@@ -79,13 +79,27 @@ Status SliceCache::write_dirty()
     }
     std::ranges::sort(order);
     for (const u64 at : order) {
-        Slice& slice = slices_.at(at);
-        if (auto done = file_.write(FileOffset{at}, {slice.bytes.get(), slice_size_}); !done) {
+        if (auto done = store(at, slices_.at(at)); !done) {
             return done;
         }
-        slice.dirty = false;
-        --dirty_count_;
     }
+    return base::ok();
+}
+
+Status SliceCache::write_one(u64 at)
+{
+    const auto it = slices_.find(at);
+    return it == slices_.end() || !it->second.dirty ? base::ok() : store(at, it->second);
+}
+
+Status SliceCache::store(u64 at, Slice& slice)
+{
+    const u64 length = std::min(slice_size_, end_ - at);
+    if (auto done = file_.write(FileOffset{at}, {slice.bytes.get(), length}); !done) {
+        return done;
+    }
+    slice.dirty = false;
+    --dirty_count_;
     return base::ok();
 }
 

@@ -15,9 +15,10 @@ namespace img {
 
 class SliceCache {
 public:
-    /// `slice_size` is a power of two; tables start at multiples of it.
-    SliceCache(ByteSource& file, u64 slice_size, std::size_t capacity)
-        : file_{file}, slice_size_{slice_size}, capacity_{capacity}
+    /// `slice_size` is a power of two; tables start at multiples of it. What lies in the file from
+    /// `end` on is not the cache's, and is not written with the last slice.
+    SliceCache(ByteSource& file, u64 slice_size, std::size_t capacity, u64 end = ~u64{0})
+        : file_{file}, slice_size_{slice_size}, capacity_{capacity}, end_{end}
     {}
 
     u64 slice_size() const { return slice_size_; }
@@ -33,6 +34,8 @@ public:
 
     /// Writes all dirty slices, in ascending order.
     Status write_dirty();
+    /// Writes the slice that begins at `at`, if it is dirty.
+    Status write_one(u64 at);
     /// Forgets what lies in [at, at + length), for clusters that are given back.
     void drop(u64 at, u64 length);
     /// Forgets everything, for when the file is changed behind its back. Nothing may be dirty.
@@ -46,11 +49,13 @@ private:
     };
 
     Result<Slice*> find(u64 at);
+    Status store(u64 at, Slice& slice);
     void make_room();
 
     ByteSource& file_;
     u64 slice_size_; // bytes
     std::size_t capacity_;
+    u64 end_; // file offset
     std::size_t dirty_count_ = 0;
     u64 clock_ = 0;
     u64 last_at_ = ~u64{0};
