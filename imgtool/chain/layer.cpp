@@ -91,7 +91,6 @@ Result<OpenedLayer> open_path(const OpenOptions& options, OpenFor purpose)
     OpenContext context{.purpose = purpose,
                         .open_sibling = sibling_opener(options, options.path),
                         .trust_data_files = options.backing.trust_data_files,
-                        .open_named = named_opener(options),
                         .secrets = options.secrets,
                         .options = options.format_options,
                         .no_io = options.no_io};
@@ -229,17 +228,11 @@ private:
         for (auto& setting : format_options.value()) {
             all.push_back(std::move(setting));
         }
-        const node::Value* named = data_file.find("filename");
-        const node::Value* driver = data_file.find("driver");
-        if (named != nullptr && (driver == nullptr || driver->text == "file")) {
-            all.emplace_back("data-file.filename", named->text);
-        }
-        const bool named_data_file = !data_file.empty();
+        const bool given = !data_file.empty();
         OpenContext context{.purpose = purpose_,
                             .open_sibling = siblings(std::move(data_file), name),
-                            .trust_data_files =
-                                options_.backing.trust_data_files || named_data_file,
-                            .open_named = named_opener(options_),
+                            .trust_data_files = options_.backing.trust_data_files,
+                            .data_file_given = given,
                             .secrets = options_.secrets,
                             .options = std::move(all),
                             .no_io = options_.no_io};
@@ -366,11 +359,6 @@ Result<std::unique_ptr<ByteSource>> open_further(const OpenOptions& options,
 } // namespace
 
 /// Opens files that the user named.
-OpenSibling named_opener(const OpenOptions& options)
-{
-    return [options](const std::string& path) { return open_further(options, path); };
-}
-
 OpenSibling sibling_opener(const OpenOptions& options, std::string origin)
 {
     return [options, origin = std::move(origin)](

@@ -27,7 +27,4 @@ Result<const FormatDriver*> choose_format(ByteSource& file, const std::string& a
 /// Opens further files that the image at `origin` names, where the caller's policy lets it.
 OpenSibling sibling_opener(const OpenOptions& options, std::string origin);
 
-/// Opens files that the user named.
-OpenSibling named_opener(const OpenOptions& options);
-
 } // namespace img

@@ -116,6 +116,9 @@ Result<bool> go_to_backing(const OpenedLayer& above, const OpenOptions& options,
     next.format.clear();
     next.format_options.clear();
     next.node = nullptr;
+    // What was only guessed to be an image of some kind may be what a guest wrote.
+    next.backing.trust_data_files = options.backing.trust_data_files &&
+                                    (!info.backing_format.empty() || options.backing.trust_probed);
     const bool other_file =
         above.backing.has("file") || !node::Options{above.backing}.take_under("file").empty();
     if (!other_file && !info.backing_name.empty()) {

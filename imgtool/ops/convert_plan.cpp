@@ -20,8 +20,7 @@ ConvertJob::Kind ConvertPlan::kind_of(const ChainDisk::Found& found) const
         return skip;
     }
     const Extent::Kind kind = found.extent.kind;
-    if (rules_.keep_zeroes || (kind != Extent::Kind::zero && kind != Extent::Kind::backing &&
-                               !found.extent.reads_zero)) {
+    if (rules_.keep_zeroes || (kind != Extent::Kind::zero && kind != Extent::Kind::backing)) {
         return data;
     }
     return rules_.target_is_zero && !rules_.only_top_layer ? skip : zero;

@@ -188,6 +188,10 @@ Status create_image(const FormatDriver& format, const std::string& name,
     if (!file) {
         return std::move(file).error();
     }
+    if (std::ranges::find(completed, std::pair<std::string, std::string>{"nocow", "on"}) !=
+        completed.end()) {
+        file.value()->avoid_copy_on_write();
+    }
     std::vector<std::string> siblings;
     CreateContext context{.make_sibling = sibling_maker(path, siblings),
                           .open_sibling = sibling_reader(path),

@@ -14,7 +14,6 @@ namespace {
 
 using base::Errc;
 using base::fail;
-using base::load_be;
 using base::store_be;
 
 constexpr u64 kSectorSize = 512; // bytes
@@ -43,7 +42,10 @@ Status Qcow2Image::resize(u64 size, Preallocate how)
     if (auto done = grow(size); !done) {
         return done;
     }
-    return how == Preallocate::none ? base::ok() : preallocate_range(old, size, how);
+    // Of a raw data file all must be mapped.
+    return how == Preallocate::none && !header_.data_file_is_raw()
+               ? base::ok()
+               : preallocate_range(old, size, how);
 }
 
 Status Qcow2Image::shrink(u64 size)
@@ -57,7 +59,32 @@ Status Qcow2Image::shrink(u64 size)
     if (auto done = clear_beyond_end(); !done) {
         return done;
     }
+    if (data_file_) {
+        if (auto done = data_file_->resize(size); !done) {
+            return done;
+        }
+    }
     return shrink_file();
+}
+
+/// Makes the data file as long as the disk is to be, with zeroes at the end.
+Status Qcow2Image::grow_data_file(u64 size)
+{
+    if (!data_file_) {
+        return base::ok();
+    }
+    const u64 there = std::min(data_file_->size(), size);
+    if (there > header_.size) { // left behind by whoever made it
+        if (auto done = data_file_->zero(FileOffset{header_.size}, there - header_.size); !done) {
+            return done;
+        }
+    }
+    if (data_file_->size() < size) {
+        if (auto done = data_file_->resize(size); !done) {
+            return done;
+        }
+    }
+    return data_file_->flush();
 }
 
 /// Gives up all that the tables map beyond the disk's end.
@@ -135,8 +162,8 @@ Status Qcow2Image::drop_entries(u64 begin, u64 end)
 Status Qcow2Image::zero_tail()
 {
     const u64 within = header_.size & geometry_.within();
-    if (within == 0) {
-        return base::ok();
+    if (within == 0 || header_.has_data_file()) {
+        return base::ok(); // a data file ends with the disk
     }
     auto at = l2_place(header_.size - within);
     if (!at) {
@@ -178,6 +205,9 @@ Status Qcow2Image::grow(u64 size)
         if (auto done = move_l1(entries); !done) {
             return done;
         }
+    }
+    if (auto done = grow_data_file(size); !done) {
+        return done;
     }
     const u64 old_end = geometry_.clusters(header_.size) << geometry_.cluster_bits;
     if (backing_size() > header_.size && size > old_end) {
@@ -263,9 +293,10 @@ Status Qcow2Image::preallocate_range(u64 begin, u64 end, Preallocate how)
         }
         const Placement& at = placed.value();
         if (at.fresh) {
-            auto done = file_->zero(at.at, at.block_length); // it may have been used before
+            ByteSource& in = data_file();
+            auto done = in.zero(at.at, at.block_length); // it may have been used before
             if (done) {
-                done = preallocate(*file_, at.at, at.block_length, how);
+                done = preallocate(in, at.at, at.block_length, how);
             }
             if (!done) {
                 abandon(at);
