@@ -135,7 +135,8 @@ Status use_backing(const Request& request, std::optional<u64>& size)
     }
     auto disk = open_chain({.path = path.value(),
                             .format = format != nullptr ? *format : std::string{},
-                            .backing = {.trust_probed = true, .trust_data_files = true}});
+                            .backing = {.trust_probed = true, .trust_data_files = true},
+                            .no_io = true}); // its size needs no key
     if (!disk) {
         return fail(disk.error().message + "\nCould not open backing image.");
     }
