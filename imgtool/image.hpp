@@ -40,10 +40,12 @@ enum class Codec : u8 {
 class SectorCipher;
 
 /// How the bytes of an extent are encrypted. They are ciphered in sectors of 512 bytes, each with
-/// its position; extents and placements with a cipher begin and end on sectors.
+/// its position. Extents and placements may begin and end inside of sectors, all of which lie in
+/// the file next to them: a sector begins in the file as many bytes before `at` as `position` is
+/// past a multiple of 512.
 struct Sealing {
     const SectorCipher* cipher = nullptr; // null: not encrypted; lives as long as the image
-    u64 position = 0;                     // bytes, of the first sector, as the cipher counts
+    u64 position = 0;                     // bytes, of the first byte, as the cipher counts
 };
 
 struct Extent {
@@ -51,7 +53,8 @@ struct Extent {
         data,       // `length` bytes are in the file at `at`
         compressed, // they are part of the block described by `packed`
         zero,       // they read as zero; when `reserved`, `at` is kept for them in the file
-        backing     // they are whatever the backing image says (zero where there is none)
+        backing     // they are whatever the backing image says (zero where there is none);
+                    // `reserved` as for zero
     };
 
     /// The compressed block that covers the extent.
@@ -66,8 +69,8 @@ struct Extent {
 
     Kind kind;
     u64 length;               // bytes, at least 1
-    FileOffset at{0};         // for Kind::data, and Kind::zero when `reserved`
-    bool reserved = false;    // for Kind::zero
+    FileOffset at{0};         // for Kind::data, and others when `reserved`
+    bool reserved = false;    // for Kind::zero and Kind::backing
     bool stored = false;      // for Kind::zero: data by the format, but a hole of the host's file
     Packed packed{};          // for Kind::compressed
     ByteSource* in = nullptr; // the file that `at` is in; null: Image::file()
@@ -115,6 +118,7 @@ struct ImageInfo {
     std::string format;
     u64 size = 0;                // bytes of the virtual disk
     u64 cluster_size = 0;        // bytes; 0 where the format has none
+    u64 subcluster_size = 0;     // bytes that can be there by themselves; 0: whole clusters
     bool dirty = false;          // not closed cleanly
     bool has_dirty_flag = true;  // whether `info` tells of it at all
     bool has_compressed = false; // every cluster is compressed
@@ -197,6 +201,9 @@ public:
     virtual Status flush() = 0;
 
     virtual ImageInfo info() = 0;
+
+    /// Whether an image that was just made, without a backing file, reads as zero.
+    virtual bool is_zero_when_new() const { return true; }
 
     /// Bytes of host storage in use, of all the image's files.
     virtual u64 allocated() { return file().allocated(); }

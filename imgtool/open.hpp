@@ -33,6 +33,9 @@ struct BackingPolicy {
     /// other than raw, it may be what a guest wrote into a raw disk; then it may not name further
     /// files, unless this is set.
     bool trust_probed = false;
+    /// Whether an image may name a file that its data is kept in ("data-file"), which is then read
+    /// and written like the image itself. It must be a plain file name, and `allow` it too.
+    bool trust_data_files = false;
 };
 
 /// A gate for BackingPolicy::allow: files in or below these folders, wherever links and ".." lead.

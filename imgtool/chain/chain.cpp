@@ -1,5 +1,6 @@
 #include "imgtool/chain/chain.hpp"
 
+#include "imgtool/filter/sealed_io.hpp"
 #include "imgtool/formats/all.hpp"
 
 #include <fmt/format.h>
@@ -99,7 +100,7 @@ Status ChainDisk::write(u64 offset, std::span<const u8> from)
         }
         const Placement& at = place.value();
         const auto piece = from.first(at.length);
-        auto done = at.fresh ? write_fresh(at, piece) : file_of(at).write(at.at, piece);
+        auto done = at.fresh ? write_fresh(at, piece) : write_there(at, piece);
         if (!done) {
             image.abandon(at);
             return done;
@@ -118,9 +119,58 @@ ByteSource& ChainDisk::file_of(const Placement& at)
     return at.in != nullptr ? *at.in : layers_.front().image->file();
 }
 
+/// Writes only the guest's bytes.
+Status ChainDisk::write_there(const Placement& at, std::span<const u8> from)
+{
+    return at.sealing.cipher != nullptr ? write_sealed(file_of(at), at.at, at.sealing, from)
+                                        : file_of(at).write(at.at, from);
+}
+
+/// Writes a new block that is encrypted. All of it must be written: what the file has there would
+/// not read as zero.
+Status ChainDisk::write_fresh_sealed(const Placement& at, std::span<const u8> from)
+{
+    const u64 block_end = at.block.bytes + at.block_length;
+    const u64 guest_end = at.from.bytes + at.length;
+    std::vector<u8> buffer;
+    for (u64 begin = at.block.bytes; begin < block_end; begin += buffer.size()) {
+        buffer.assign(std::min(kPiece, block_end - begin), 0);
+        const u64 end = begin + buffer.size();
+        // Before the guest's bytes, theirs, and after them.
+        const auto keep = [&](u64 first, u64 last) {
+            first = std::max(first, begin);
+            last = std::min({last, end, size()});
+            return first >= last
+                       ? base::ok()
+                       : read(first, std::span{buffer}.subspan(first - begin, last - first));
+        };
+        if (auto done = keep(at.block.bytes, at.from.bytes); !done) {
+            return done;
+        }
+        if (auto done = keep(guest_end, block_end); !done) {
+            return done;
+        }
+        const u64 first = std::max(at.from.bytes, begin);
+        const u64 last = std::min(guest_end, end);
+        if (first < last) {
+            std::ranges::copy(from.subspan(first - at.from.bytes, last - first),
+                              buffer.begin() + static_cast<std::ptrdiff_t>(first - begin));
+        }
+        const FileOffset to{at.at.bytes + begin - at.from.bytes};
+        const Sealing sealing{at.sealing.cipher, at.sealing.position + begin - at.from.bytes};
+        if (auto done = write_sealed(file_of(at), to, sealing, buffer); !done) {
+            return done;
+        }
+    }
+    return base::ok();
+}
+
 /// Writes a new block: the guest's bytes, and around them what was there before.
 Status ChainDisk::write_fresh(const Placement& at, std::span<const u8> from)
 {
+    if (at.sealing.cipher != nullptr) {
+        return write_fresh_sealed(at, from);
+    }
     const u64 block_end = at.block.bytes + at.block_length;
     if (auto done = fill(at, at.block.bytes, at.from.bytes); !done) {
         return done;

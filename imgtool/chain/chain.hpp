@@ -68,7 +68,9 @@ private:
         return reader_.read(*layers_[found.depth].image, found.extent, offset, into);
     }
     ByteSource& file_of(const Placement& at);
+    Status write_there(const Placement& placement, std::span<const u8> from);
     Status write_fresh(const Placement& placement, std::span<const u8> from);
+    Status write_fresh_sealed(const Placement& placement, std::span<const u8> from);
     Status fill(const Placement& placement, u64 begin, u64 end);
     Status check_disguise(u64 offset, std::span<const u8> from);
 

@@ -21,7 +21,7 @@ Result<u64> backing_size(const std::string& path, const Qcow2CreateOptions& opti
     }
     auto disk = open_disk({.path = resolved.value(),
                            .format = options.backing_format,
-                           .backing = {.trust_probed = true}});
+                           .backing = {.trust_probed = true, .trust_data_files = true}});
     if (!disk) {
         return std::move(disk).error();
     }

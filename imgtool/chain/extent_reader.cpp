@@ -1,6 +1,6 @@
 #include "imgtool/chain/extent_reader.hpp"
 
-#include "imgtool/filter/cipher.hpp"
+#include "imgtool/filter/sealed_io.hpp"
 
 #include <fmt/format.h>
 
@@ -34,12 +34,11 @@ Status ExtentReader::read(Image& image, const Extent& extent, u64 offset, std::s
 
 Status ExtentReader::read_data(Image& image, const Extent& extent, std::span<u8> into)
 {
-    const Sealing& sealing = extent.sealing;
-    if (auto done = read_padded(file_of(image, extent), extent.at, into);
-        !done || sealing.cipher == nullptr) {
-        return done;
+    ByteSource& file = file_of(image, extent);
+    if (extent.sealing.cipher == nullptr) {
+        return read_padded(file, extent.at, into);
     }
-    return sealing.cipher->decrypt(sealing.position, into);
+    return read_sealed(file, extent.at, extent.sealing, into);
 }
 
 Status ExtentReader::read_packed(Image& image, const Extent& extent, u64 offset, std::span<u8> into)

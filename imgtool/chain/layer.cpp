@@ -90,6 +90,7 @@ Result<OpenedLayer> open_path(const OpenOptions& options, OpenFor purpose)
     }
     OpenContext context{.purpose = purpose,
                         .open_sibling = sibling_opener(options, options.path),
+                        .trust_data_files = options.backing.trust_data_files,
                         .secrets = options.secrets,
                         .options = options.format_options,
                         .no_io = options.no_io};
@@ -108,12 +109,10 @@ Result<OpenedLayer> open_path(const OpenOptions& options, OpenFor purpose)
 /// Opens an image that is described by a tree of nodes.
 class NodeOpener {
 public:
-    NodeOpener(const OpenOptions& options, OpenFor purpose)
-        : options_{options}, purpose_{purpose}, tree_{*options.node}, how_{options,
-                                                                           options.read_only,
-                                                                           options.share,
-                                                                           options.unsafe,
-                                                                           options.node_depth}
+    NodeOpener(const OpenOptions& options, OpenFor purpose, BackingOptions backing)
+        : options_{options}, purpose_{purpose}, knows_backing_{backing == BackingOptions::known},
+          tree_{*options.node}, how_{options, options.read_only, options.share, options.unsafe,
+                                     options.node_depth}
     {}
 
     Result<OpenedLayer> open()
@@ -146,7 +145,7 @@ private:
         if (backing->kind == node::Value::Kind::null || backing->text.empty()) {
             without_backing_ = true;
             tree_.take("backing");
-        } else if (!options_.no_io) { // `info` opens no backing file, and so does not know it
+        } else if (knows_backing_) {
             return std::move(refuse_reference(*backing)).error().in("Could not open backing file");
         }
         return base::ok();
@@ -210,7 +209,7 @@ private:
                                               std::unique_ptr<ByteSource> file,
                                               const node::NodeName& name)
     {
-        if (!options_.no_io && (!(backing_ = tree_.take_under("backing")).empty()) &&
+        if (knows_backing_ && (!(backing_ = tree_.take_under("backing")).empty()) &&
             !format.has_backing) {
             return fail(Errc::invalid_argument, "Driver doesn't support backing files");
         }
@@ -229,8 +228,11 @@ private:
         for (auto& setting : format_options.value()) {
             all.push_back(std::move(setting));
         }
+        const bool given = !data_file.empty();
         OpenContext context{.purpose = purpose_,
                             .open_sibling = siblings(std::move(data_file), name),
+                            .trust_data_files = options_.backing.trust_data_files,
+                            .data_file_given = given,
                             .secrets = options_.secrets,
                             .options = std::move(all),
                             .no_io = options_.no_io};
@@ -246,8 +248,10 @@ private:
         options.unsafe = how_.unsafe;
         if (data_file.empty()) {
             if (!name.origin) {
-                return [why = name.no_origin](
-                           const std::string&) -> Result<std::unique_ptr<ByteSource>> {
+                const std::string why =
+                    fmt::format("Cannot use relative paths with VMDK descriptor file '{}': {}",
+                                name.shown(), name.no_origin);
+                return [why](const std::string&) -> Result<std::unique_ptr<ByteSource>> {
                     return fail(Errc::unsupported, why);
                 };
             }
@@ -314,6 +318,7 @@ private:
 
     const OpenOptions& options_;
     OpenFor purpose_;
+    bool knows_backing_;
     node::Options tree_;
     node::How how_;
     node::Options backing_ = {};
@@ -337,6 +342,23 @@ Result<const FormatDriver*> choose_format(ByteSource& file, const std::string& a
     return &probe_format(start, file.name());
 }
 
+namespace {
+
+Result<std::unique_ptr<ByteSource>> open_further(const OpenOptions& options,
+                                                 const std::string& path)
+{
+    auto file = FileSource::open(path, access_of(options.read_only),
+                                 options.share ? Locking::off : Locking::on);
+    if (!file) {
+        return std::move(file).error();
+    }
+    file.value()->set_unsafe(options.unsafe);
+    return std::unique_ptr<ByteSource>{std::move(file).value()};
+}
+
+} // namespace
+
+/// Opens files that the user named.
 OpenSibling sibling_opener(const OpenOptions& options, std::string origin)
 {
     return [options, origin = std::move(origin)](
@@ -357,19 +379,13 @@ OpenSibling sibling_opener(const OpenOptions& options, std::string origin)
             return fail(Errc::invalid_argument,
                         fmt::format("file '{}' is not among the files allowed", path));
         }
-        auto file = FileSource::open(path, access_of(options.read_only),
-                                     options.share ? Locking::off : Locking::on);
-        if (!file) {
-            return std::move(file).error();
-        }
-        file.value()->set_unsafe(options.unsafe);
-        return std::unique_ptr<ByteSource>{std::move(file).value()};
+        return open_further(options, path);
     };
 }
 
-Result<OpenedLayer> open_one(const OpenOptions& options, OpenFor purpose)
+Result<OpenedLayer> open_one(const OpenOptions& options, OpenFor purpose, BackingOptions backing)
 {
-    return options.node != nullptr ? NodeOpener{options, purpose}.open()
+    return options.node != nullptr ? NodeOpener{options, purpose, backing}.open()
                                    : open_path(options, purpose);
 }
 

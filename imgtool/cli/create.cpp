@@ -1,7 +1,9 @@
 // imgtool create
 #include "imgtool/ops/create.hpp"
 #include "imgtool/cli/command.hpp"
+#include "imgtool/cli/object.hpp"
 #include "imgtool/formats/all.hpp"
+#include "imgtool/node/name.hpp"
 #include "imgtool/open.hpp"
 
 #include <fmt/format.h>
@@ -22,6 +24,7 @@ struct Request {
     std::optional<u64> size;
     bool help = false;
     bool quiet = false;
+    Secrets secrets;
     bool trust_backing = false; // -u: do not look at the backing file
 };
 
@@ -81,8 +84,11 @@ bool parse(int argc, char** argv, Request& request)
             request.trust_backing = true;
             break;
         case kOptObject:
-            refuse("--object");
-            return false;
+            if (auto added = add_object(reader.value(), request.secrets); !added) {
+                report(added.error().message);
+                return false;
+            }
+            break;
         default:
             return false;
         }
@@ -124,13 +130,14 @@ Status use_backing(const Request& request, std::optional<u64>& size)
     if (request.trust_backing) {
         return base::ok();
     }
-    auto path = resolve_backing(request.path, *name);
-    if (!path) {
-        return std::move(path).error();
+    OpenOptions options{.path = {},
+                        .format = format != nullptr ? *format : std::string{},
+                        .backing = {.nodes = true, .trust_probed = true, .trust_data_files = true},
+                        .no_io = true}; // only the size is asked for, so no key is
+    if (auto used = node::use_name(options, *node::join_name(request.path, *name)); !used) {
+        return fail(used.error().message + "\nCould not open backing image.");
     }
-    auto disk = open_chain({.path = path.value(),
-                            .format = format != nullptr ? *format : std::string{},
-                            .backing = {.trust_probed = true}});
+    auto disk = open_chain(options);
     if (!disk) {
         return fail(disk.error().message + "\nCould not open backing image.");
     }
@@ -148,7 +155,10 @@ std::string describe(const Request& request, const CreateSettings& settings)
 {
     std::string text = fmt::format("Formatting '{}', fmt={}", request.path, request.format);
     for (const auto& [name, value] : settings) {
-        text += fmt::format(" {}={}", name, value);
+        text += fmt::format(" {}=", name);
+        for (const char c : value) {
+            text += c == ',' ? std::string{",,"} : std::string{c}; // as it would be given to -o
+        }
     }
     return text + "\n";
 }
@@ -194,7 +204,7 @@ Status create(const Request& request, const FormatDriver& format)
         std::fputs(describe(request, completed.value()).c_str(), stdout);
         std::fflush(stdout);
     }
-    return create_image(format, request.path, completed.value());
+    return create_image(format, request.path, completed.value(), &request.secrets);
 }
 
 } // namespace

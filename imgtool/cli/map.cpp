@@ -105,7 +105,7 @@ Row row_of(ChainDisk& disk, const ChainDisk::Found& found, u64 start)
             .data = e.kind == Extent::Kind::data || e.kind == Extent::Kind::compressed || e.stored,
             .offset = std::nullopt,
             .file = {}};
-    if (e.kind == Extent::Kind::data || (e.kind == Extent::Kind::zero && e.reserved)) {
+    if (e.kind == Extent::Kind::data || e.reserved) {
         row.offset = e.at.bytes;
         row.file = e.in != nullptr ? e.in->name() : disk.layers()[found.depth].path;
     }

@@ -1,19 +1,17 @@
 #include "imgtool/formats/all.hpp"
 
-#include "imgtool/formats/qcow/qcow.hpp"
-#include "imgtool/formats/parallels/parallels.hpp"
 #include "imgtool/formats/bochs/bochs.hpp"
 #include "imgtool/formats/cloop/cloop.hpp"
 #include "imgtool/formats/dmg/dmg.hpp"
+#include "imgtool/formats/luks/luks.hpp"
+#include "imgtool/formats/parallels/parallels.hpp"
+#include "imgtool/formats/qcow/qcow.hpp"
 #include "imgtool/formats/qcow2/qcow2.hpp"
 #include "imgtool/formats/qed/qed.hpp"
 #include "imgtool/formats/raw/raw.hpp"
-#include "imgtool/formats/vpc/vpc.hpp"
 #include "imgtool/formats/vdi/vdi.hpp"
+#include "imgtool/formats/vhdx/vhdx.hpp"
 #include "imgtool/formats/vmdk/vmdk.hpp"
-#include "imgtool/formats/qcow/qcow.hpp"
-#include "imgtool/formats/qcow2/qcow2.hpp"
-#include "imgtool/formats/raw/raw.hpp"
 #include "imgtool/formats/vpc/vpc.hpp"
 
 #include <array>
@@ -23,13 +21,9 @@ namespace img {
 namespace {
 
 constexpr std::array kFormats{
-    &qcow2::kDriver, &vmdk::kDriver, &bochs::kDriver, &cloop::kDriver, &dmg::kDriver, &raw::kDriver,
-    &qcow2::kDriver,
-    &vpc::kDriver,
-    &qcow::kDriver,
-    &raw::kDriver,
-    &qcow2::kDriver, &qed::kDriver, &parallels::kDriver, &vdi::kDriver, &raw::kDriver,
-    &qcow2::kDriver, &vmdk::kDriver, &bochs::kDriver, &cloop::kDriver, &dmg::kDriver, &raw::kDriver,
+    &qcow2::kDriver, &qcow::kDriver, &qed::kDriver,       &vmdk::kDriver, &vdi::kDriver,
+    &vpc::kDriver,   &vhdx::kDriver, &parallels::kDriver, &luks::kDriver, &bochs::kDriver,
+    &cloop::kDriver, &dmg::kDriver,  &raw::kDriver,
 };
 
 } // namespace

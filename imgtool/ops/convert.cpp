@@ -28,7 +28,8 @@ ConvertRules make_rules(ChainDisk& target, const ConvertOptions& options,
                         const std::optional<Image::Packing>& packing)
 {
     // Parts of a cluster cannot be left out.
-    const u64 cluster = target.layers().front().image->info().cluster_size;
+    const ImageInfo info = target.layers().front().image->info();
+    const u64 cluster = info.subcluster_size != 0 ? info.subcluster_size : info.cluster_size;
     const u64 granule =
         packing ? packing->block_size
                 : std::min(std::max({options.sparse_size, cluster, u64{512}}), kMaxGranule);
@@ -286,11 +287,11 @@ Status Converter::write_run(Workspace& w, const Workspace::Run& run)
     if (options_.throttle) {
         options_.throttle(run.length);
     }
-    if (run.kind == Workspace::Run::Kind::packed) {
-        return target_.layers().front().image->write_packed(
-            GuestOffset{at}, std::span{w.packed}.subspan(run.packed_at, run.packed_length));
-    }
-    auto done = target_.write(at, std::span{w.bytes}.subspan(run.begin, run.length));
+    auto done =
+        run.kind == Workspace::Run::Kind::packed
+            ? target_.layers().front().image->write_packed(
+                  GuestOffset{at}, std::span{w.packed}.subspan(run.packed_at, run.packed_length))
+            : target_.write(at, std::span{w.bytes}.subspan(run.begin, run.length));
     return done ? std::move(done)
                 : Status{std::move(done).error().in("error while writing at byte " +
                                                     std::to_string(at))};

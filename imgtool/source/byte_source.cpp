@@ -1,6 +1,7 @@
 #include "imgtool/source/byte_source.hpp"
 
 #include <algorithm>
+#include <array>
 #include <vector>
 
 namespace img {
@@ -35,6 +36,20 @@ Status preallocate(ByteSource& file, FileOffset at, u64 length, Preallocate how)
         length -= n;
     }
     return base::ok();
+}
+
+Status make_raw(ByteSource& file, u64 size, Preallocate how)
+{
+    if (auto done = preallocate(file, FileOffset{0}, size, how); !done) {
+        return done;
+    }
+    // A first block that is there lets programs find out the file's alignment for direct I/O.
+    constexpr std::array<u8, 4096> kZeroes{};
+    const u64 first = std::min<u64>(size, kZeroes.size());
+    if (auto done = file.write(FileOffset{0}, std::span{kZeroes}.first(first)); !done) {
+        return done;
+    }
+    return file.resize(size);
 }
 
 } // namespace img

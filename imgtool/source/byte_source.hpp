@@ -64,4 +64,7 @@ Status read_padded(ByteSource& file, FileOffset at, std::span<u8> into);
 enum class Preallocate : u8 { none, metadata, reserve, write };
 Status preallocate(ByteSource& file, FileOffset at, u64 length, Preallocate how);
 
+/// Makes an empty file the raw image of an empty disk.
+Status make_raw(ByteSource& file, u64 size, Preallocate how);
+
 } // namespace img

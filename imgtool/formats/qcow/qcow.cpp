@@ -1,6 +1,7 @@
 // The driver and new images.
 #include "imgtool/formats/qcow/qcow.hpp"
 
+#include "imgtool/crypto/passphrase.hpp"
 #include "imgtool/formats/qcow/qcow_image.hpp"
 
 #include <array>
@@ -36,6 +37,11 @@ constexpr std::array kCreateOptions{
                  "Extent size hint for the image file, 0 to disable", "", true},
 };
 
+constexpr std::array kOpenOptions{
+    CreateOption{"encrypt.format", Type::text, "What the image must be encrypted with: aes"},
+    CreateOption{"encrypt.key-secret", Type::text, "ID of the secret with the key"},
+};
+
 struct Parameters {
     u64 size = 0; // bytes
     std::string backing_name = {};
@@ -56,7 +62,7 @@ Status apply(Parameters& p, const std::string& name, const std::string& value)
         p.encrypt_format = value;
     } else if (name == "encrypt.key-secret") {
         p.key_secret = value;
-    } else if ((name == "preallocation" || name == "nocow") && value != "off") {
+    } else if (name == "preallocation" && value != "off") {
         return fail(Errc::unsupported, name + "=" + value + " is not supported yet");
     } // the format of a backing file is not stored; extent_size_hint is a hint
     return base::ok();
@@ -119,7 +125,7 @@ Status check_settings(const CreateSettings& settings)
     return header ? base::ok() : Status{std::move(header).error()};
 }
 
-Status create(ByteSource& file, const CreateSettings& settings, CreateContext&)
+Status create(ByteSource& file, const CreateSettings& settings, CreateContext& context)
 {
     auto parameters = parse(settings);
     if (!parameters) {
@@ -130,7 +136,11 @@ Status create(ByteSource& file, const CreateSettings& settings, CreateContext&)
         return std::move(header).error();
     }
     if (header.value().crypt != crypt_method::none) {
-        return fail(Errc::unsupported, "AES encryption of qcow is not supported yet");
+        auto passphrase = crypto::find_passphrase(context.secrets, parameters.value().key_secret,
+                                                  "encrypt.key-secret");
+        if (!passphrase) {
+            return std::move(passphrase).error();
+        }
     }
     const u64 l1_bytes = header.value().l1_entries() * sizeof(u64);
     if (auto grown = file.resize(header.value().l1_offset + (l1_bytes + 511) / 512 * 512); !grown) {
@@ -156,6 +166,7 @@ const FormatDriver kDriver{
     .check_settings = check_settings,
     .create = create,
     .create_options = kCreateOptions,
+    .open_options = kOpenOptions,
     .has_backing = true,
 };
 

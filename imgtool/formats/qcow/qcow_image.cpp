@@ -1,6 +1,8 @@
 #include "imgtool/formats/qcow/qcow_image.hpp"
 
 #include "base/endian.hpp"
+#include "imgtool/crypto/passphrase.hpp"
+#include "imgtool/crypto/sector_cipher.hpp"
 
 #include <fmt/format.h>
 
@@ -18,6 +20,7 @@ using base::load_be;
 constexpr u64 kSliceSize = 4096;           // bytes
 constexpr std::size_t kCachedSlices = 256; // of L2 tables: 512 MiB of disk at 4 KiB clusters
 constexpr std::size_t kCachedL1Slices = 16;
+constexpr const char* kKeySecret = "encrypt.key-secret";
 
 Result<std::string> read_backing_name(ByteSource& file, const Header& header)
 {
@@ -34,6 +37,24 @@ Result<std::string> read_backing_name(ByteSource& file, const Header& header)
     }
     name.resize(std::min(name.size(), name.find('\0')));
     return name;
+}
+
+/// Null when there is nothing to decrypt.
+Result<std::unique_ptr<SectorCipher>> open_cipher(const Header& header, const OpenContext& context)
+{
+    const bool encrypted = header.crypt != crypt_method::none;
+    if (auto good = crypto::check_format_option(context.options, encrypted ? "aes" : ""); !good) {
+        return std::move(good).error();
+    }
+    if (!encrypted || context.no_io || context.purpose == OpenFor::check) {
+        return std::unique_ptr<SectorCipher>{};
+    }
+    auto passphrase = crypto::find_passphrase(
+        context.secrets, crypto::value_of(context.options, kKeySecret), kKeySecret);
+    if (!passphrase) {
+        return std::move(passphrase).error();
+    }
+    return crypto::make_qcow_cipher(passphrase.value());
 }
 
 } // namespace
@@ -71,11 +92,12 @@ Result<std::unique_ptr<Image>> QcowImage::open(std::unique_ptr<ByteSource> file,
     if (!name) {
         return std::move(name).error();
     }
-    if (header.value().crypt != crypt_method::none && !context.no_io) {
-        return fail(Errc::unsupported, "AES encryption of qcow is not supported yet");
+    auto cipher = open_cipher(header.value(), context);
+    if (!cipher) {
+        return std::move(cipher).error();
     }
-    return std::unique_ptr<Image>{
-        new QcowImage{std::move(file), header.value(), std::move(name).value(), nullptr}};
+    return std::unique_ptr<Image>{new QcowImage{
+        std::move(file), header.value(), std::move(name).value(), std::move(cipher).value()}};
 }
 
 Result<u64> QcowImage::l1_entry(u64 index)

@@ -147,26 +147,55 @@ std::string feature_names_of(const Header& h, u64 features)
     return names;
 }
 
+/// qcow2.txt, "Full disk encryption header pointer".
+base::Status check_luks_place(const Header& h)
+{
+    const auto is_pointer = [](const Extension& e) { return e.type == extension::encryption; };
+    const auto found = std::ranges::find_if(h.extensions, is_pointer);
+    if (h.encryption != encryption_method::luks) {
+        return found == h.extensions.end()
+                   ? base::ok()
+                   : fail(Errc::corrupt,
+                          "CRYPTO header extension only expected with LUKS encryption method");
+    }
+    if (found == h.extensions.end()) {
+        return fail(Errc::corrupt, "Image is encrypted with LUKS but has no LUKS header");
+    }
+    if (found->data.size() != 16) {
+        return fail(Errc::corrupt,
+                    fmt::format("CRYPTO header extension size {}, but expected size 16",
+                                found->data.size()));
+    }
+    const Header::Place place = h.luks_place();
+    const u64 cluster_size = h.geometry().cluster_size();
+    if (place.at % cluster_size != 0) {
+        return fail(Errc::corrupt,
+                    fmt::format("Encryption header offset '{}' is not a multiple of cluster size "
+                                "'{}'",
+                                place.at, cluster_size));
+    }
+    if (place.at == 0 || place.at > entry::offset_mask || place.length > kMaxLuksHeader) {
+        return fail(Errc::corrupt, "Encryption header offset or size is invalid");
+    }
+    return base::ok();
+}
+
 base::Status check_features(const Header& h)
 {
     if (const u64 unknown = h.incompatible_features & ~kKnownIncompatible; unknown != 0) {
         return fail(Errc::unsupported,
                     fmt::format("Unsupported qcow2 feature(s): {}", feature_names_of(h, unknown)));
     }
-    if ((h.incompatible_features & incompatible::data_file) != 0) {
-        return fail(Errc::unsupported,
-                    "qcow2 images with an external data file are not supported yet");
-    }
-    if ((h.incompatible_features & incompatible::extended_l2) != 0) {
-        return fail(Errc::unsupported, "qcow2 extended L2 entries are not supported yet");
+    if (h.geometry().extended_l2 && h.cluster_bits < kMinExtendedClusterBits) {
+        return fail(Errc::corrupt,
+                    fmt::format("Unsupported subcluster size: {}", h.geometry().subcluster_size()));
     }
     if (h.encryption > 2) {
         return fail(Errc::unsupported,
                     fmt::format("Unsupported encryption method {}", h.encryption));
     }
-    if (h.encryption != 0) {
-        return fail(Errc::unsupported, fmt::format("{} encryption of qcow2 is not supported yet",
-                                                   h.encryption == 1 ? "AES" : "LUKS"));
+    if (auto good = check_luks_place(h); !good) {
+        return good;
     }
     const bool has_codec = (h.incompatible_features & incompatible::compression_type) != 0;
     if (has_codec != (h.compression_type != 0)) {
@@ -293,6 +322,27 @@ void store_fields(std::vector<u8>& b, const Header& h)
 }
 
 } // namespace
+
+std::string Header::data_file_name() const
+{
+    for (const Extension& e : extensions) {
+        if (e.type == extension::data_file_name) {
+            return text_of(e.data);
+        }
+    }
+    return {};
+}
+
+Header::Place Header::luks_place() const
+{
+    for (const Extension& e : extensions) {
+        if (e.type == extension::encryption && e.data.size() == 16 &&
+            encryption == encryption_method::luks) {
+            return {load_be<u64>(e.data, 0), load_be<u64>(e.data, 8)};
+        }
+    }
+    return {};
+}
 
 bool has_magic(std::span<const u8> start)
 {

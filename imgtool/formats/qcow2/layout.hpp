@@ -29,7 +29,8 @@ inline constexpr u64 kMaxL1Bytes = u64{32} << 20;      // what QEMU takes too
 inline constexpr u64 kMaxReftableBytes = u64{8} << 20; // likewise
 inline constexpr u32 kMaxSnapshots = 65536;
 inline constexpr u64 kMaxSnapshotTableBytes = u64{64} << 20;
-inline constexpr u32 kMaxBackingName = 1023; // bytes
+inline constexpr u32 kMaxBackingName = 1023;         // bytes
+inline constexpr u64 kMaxLuksHeader = u64{64} << 20; // bytes
 
 // qcow2.txt, "Header": bits of incompatible_features, compatible_features, autoclear_features.
 namespace incompatible {
@@ -57,6 +58,13 @@ inline constexpr u32 encryption = 0x0537'be77;
 inline constexpr u32 data_file_name = 0x4441'5441;
 } // namespace extension
 
+// qcow2.txt, "Header": crypt_method.
+namespace encryption_method {
+inline constexpr u32 none = 0;
+inline constexpr u32 aes = 1;
+inline constexpr u32 luks = 2;
+} // namespace encryption_method
+
 // Byte offsets of header fields that are changed in place.
 inline constexpr u64 kFieldL1Size = 36;
 inline constexpr u64 kFieldReftable = 48; // offset (8 bytes) and clusters (4)
@@ -72,15 +80,24 @@ inline constexpr u64 zero = u64{1} << 0;
 inline constexpr u64 l1_reserved = 0x7f00'0000'0000'01ff;
 inline constexpr u64 l2_reserved = 0x3f00'0000'0000'01fe;
 } // namespace entry
+
+// qcow2.txt, "Extended L2 Entries": a cluster is made of 32 subclusters. In the second word of an
+// entry the low half says which of them are in the file, the high half which read as zero.
+inline constexpr u32 kSubclusters = 32;
+inline constexpr u32 kMinExtendedClusterBits = 14;
 inline constexpr u64 kReftableReserved = 0x1ff;
 
 /// Sizes that follow from the header.
 struct Geometry {
     u32 cluster_bits = 16;
     u32 refcount_order = 4;
+    bool extended_l2 = false;
 
     u64 cluster_size() const { return u64{1} << cluster_bits; }
-    u64 l2_entries() const { return cluster_size() / sizeof(u64); }
+    u64 l2_entry_size() const { return extended_l2 ? 2 * sizeof(u64) : sizeof(u64); } // bytes
+    u64 l2_entries() const { return cluster_size() / l2_entry_size(); }
+    u32 subclusters() const { return extended_l2 ? kSubclusters : 1; } // of a cluster
+    u64 subcluster_size() const { return cluster_size() / subclusters(); }
     u64 l2_reach() const { return cluster_size() * l2_entries(); } // guest bytes of an L2 table
     u32 refcount_bits() const { return u32{1} << refcount_order; }
     u64 refcount_max() const { return ~u64{0} >> (64 - refcount_bits()); }
@@ -118,7 +135,27 @@ struct Header {
     std::string backing_format;
     std::vector<Extension> extensions; // all but backing_format
 
-    Geometry geometry() const { return {cluster_bits, refcount_order}; }
+    Geometry geometry() const
+    {
+        return {cluster_bits, refcount_order,
+                (incompatible_features & incompatible::extended_l2) != 0};
+    }
+    /// Where the LUKS header is, when that is the encryption method (qcow2.txt, "Full disk
+    /// encryption header pointer").
+    struct Place {
+        u64 at = 0;     // in the file
+        u64 length = 0; // bytes
+    };
+    Place luks_place() const;
+    /// Guest data is in another file, each cluster at its guest offset.
+    bool has_data_file() const { return (incompatible_features & incompatible::data_file) != 0; }
+    /// That file is a raw image of the disk at all times.
+    bool data_file_is_raw() const
+    {
+        return has_data_file() && (autoclear_features & autoclear::raw_data_file) != 0;
+    }
+    /// The name of that file; empty when the image does not have it.
+    std::string data_file_name() const;
     Codec codec() const { return compression_type == 1 ? Codec::zstd : Codec::raw_deflate; }
 };
 

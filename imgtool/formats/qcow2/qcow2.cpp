@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdlib>
 
@@ -120,6 +121,15 @@ Status apply(CreateParameters& p, const std::string& name, const std::string& va
         p.refcount_bits = number > 64 ? 0 : static_cast<u32>(number); // 0 is refused by name
     } else if (name == "lazy_refcounts") {
         p.lazy_refcounts = value == "on";
+    } else if (name == "extended_l2") {
+        p.extended_l2 = value == "on";
+    } else if (name == "data_file") {
+        p.data_file = value;
+        if (value.empty()) {
+            return fail(Errc::invalid_argument, "Could not create '': No such file or directory");
+        }
+    } else if (name == "data_file_raw") {
+        p.data_file_is_raw = value == "on";
     } else if (name == "backing_file") {
         p.backing_name = value;
     } else if (name == "backing_fmt") {
@@ -130,8 +140,11 @@ Status apply(CreateParameters& p, const std::string& name, const std::string& va
         return choose(p.codec, kCodecs, "compression-type", value);
     } else if (name == "preallocation") {
         return choose(p.preallocation, kPreallocations, name, value);
-    } else if (name == "extent_size_hint" || value == "off") {
-        return base::ok(); // a hint, or a feature that is not wanted
+    } else if (name == "extent_size_hint" || name == "nocow" || value == "off" ||
+               name.starts_with("encrypt")) {
+        // a hint, a matter of the host file, a feature that is not wanted, or for
+        // parse_encryption()
+        return base::ok();
     } else {
         return fail(Errc::unsupported, fmt::format("{}={} is not supported yet", name, value));
     }
@@ -146,6 +159,11 @@ Result<CreateParameters> parse(const CreateSettings& settings)
             return std::move(done).error();
         }
     }
+    auto encryption = parse_encryption(settings);
+    if (!encryption) {
+        return std::move(encryption).error();
+    }
+    parameters.encryption = std::move(encryption).value();
     return parameters;
 }
 
@@ -156,10 +174,60 @@ Status check_settings(const CreateSettings& settings)
                       : Status{std::move(parameters).error()};
 }
 
-Status create_from_settings(ByteSource& file, const CreateSettings& settings, CreateContext&)
+Status create_from_settings(ByteSource& file, const CreateSettings& settings,
+                            CreateContext& context)
 {
     auto parameters = parse(settings);
-    return parameters ? create(file, parameters.value()) : Status{std::move(parameters).error()};
+    return parameters ? create(file, parameters.value(), context.make_sibling, context.secrets)
+                      : Status{std::move(parameters).error()};
+}
+
+bool is_encryption(std::string_view name)
+{
+    return name.starts_with("encrypt");
+}
+
+/// What measure says of values that create words differently.
+Status check_for_measure(const CreateSettings& settings)
+{
+    for (const auto& [name, value] : settings) {
+        const auto is_value = [&value = value](const auto& word) { return word.text == value; };
+        if (name == "compat" && std::ranges::none_of(kVersions, is_value)) {
+            return fail(Errc::invalid_argument, "Invalid compatibility level: '" + value + "'");
+        }
+        if (name == "preallocation" && std::ranges::none_of(kPreallocations, is_value)) {
+            return fail(Errc::invalid_argument, "invalid parameter value: " + value);
+        }
+    }
+    return base::ok();
+}
+
+Result<Measurement> measure_from_settings(const CreateSettings& settings, const Content& content)
+{
+    if (auto good = check_for_measure(settings); !good) {
+        return std::move(good).error();
+    }
+    CreateSettings plain;
+    for (const auto& setting : settings) {
+        if (!is_encryption(setting.first)) {
+            plain.push_back(setting);
+        }
+    }
+    auto parameters = parse(plain);
+    if (!parameters) {
+        return std::move(parameters).error();
+    }
+    CreateParameters& p = parameters.value();
+    const bool odd_width = p.version < 3 && p.refcount_bits != 16;
+    if (auto good = check_sizes(p); !good) {
+        return std::move(good).error();
+    }
+    if (odd_width) {
+        return fail(Errc::invalid_argument,
+                    "Different refcount widths than 16 bits require compatibility level 1.1 or "
+                    "above (use compat=1.1 or greater)");
+    }
+    return measure(p, settings, content);
 }
 
 } // namespace
@@ -174,6 +242,7 @@ const FormatDriver kDriver{
     .amend_options = kAmendOptions,
     .open_options = kOpenOptions,
     .has_backing = true,
+    .measure = measure_from_settings,
 };
 
 } // namespace img::qcow2

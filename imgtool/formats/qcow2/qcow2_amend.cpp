@@ -1,5 +1,6 @@
-// Changing what an image was made with: its version, refcount width, lazy refcounts, size.
-#include "base/endian.hpp"
+// Changing what an image was made with: its version, refcount width, lazy refcounts, size,
+// passphrases and the name of its data file.
+#include "imgtool/filter/sealed_io.hpp"
 #include "imgtool/formats/qcow2/qcow2_image.hpp"
 
 #include <fmt/format.h>
@@ -16,8 +17,8 @@ namespace {
 
 using base::Errc;
 using base::fail;
-using base::load_be;
-using base::store_be;
+
+constexpr std::string_view kEncryptPrefix = "encrypt.";
 
 /// What amend is asked for; unset: to be left alone.
 struct Wishes {
@@ -27,7 +28,9 @@ struct Wishes {
     std::optional<bool> lazy_refcounts;
     std::optional<std::string> backing_name;
     std::optional<std::string> backing_format;
-    bool data_file_raw = false;
+    std::optional<std::string> data_file;
+    std::optional<bool> data_file_raw;
+    CreateSettings encryption;
 };
 
 Status parse_version(Wishes& w, const std::string& value)
@@ -62,11 +65,9 @@ Status take(Wishes& w, const std::string& name, const std::string& value)
     if (name == "refcount_bits") {
         return parse_refcount_bits(w, number);
     }
-    if (name.starts_with("encrypt.")) {
-        return fail(Errc::invalid_argument,
-                    "Can't amend encryption options - encryption not present");
-    }
-    if (name == "size") {
+    if (name.starts_with(kEncryptPrefix)) {
+        w.encryption.emplace_back(name, value);
+    } else if (name == "size") {
         w.size = number;
     } else if (name == "lazy_refcounts") {
         w.lazy_refcounts = value == "on";
@@ -75,8 +76,7 @@ Status take(Wishes& w, const std::string& name, const std::string& value)
     } else if (name == "backing_fmt") {
         w.backing_format = value;
     } else if (name == "data_file") {
-        return fail(Errc::invalid_argument,
-                    "data-file can only be set for images that use an external data file");
+        w.data_file = value;
     } else if (name == "data_file_raw") {
         w.data_file_raw = value == "on";
     } else {
@@ -85,15 +85,39 @@ Status take(Wishes& w, const std::string& name, const std::string& value)
     return base::ok();
 }
 
+/// What cannot be for an image like this one, before anything is changed.
+Status check_wishes(const Wishes& w, const Header& header)
+{
+    if (!w.encryption.empty() && header.encryption == encryption_method::none) {
+        return fail(Errc::invalid_argument,
+                    "Can't amend encryption options - encryption not present");
+    }
+    if (!w.encryption.empty() && header.encryption != encryption_method::luks) {
+        return fail(Errc::invalid_argument,
+                    "Only LUKS encryption options can be amended for qcow2 with amend");
+    }
+    if (w.data_file && !header.has_data_file()) {
+        return fail(Errc::invalid_argument,
+                    "data-file can only be set for images that use an external data file");
+    }
+    if (w.data_file_raw.value_or(false) && !header.data_file_is_raw()) {
+        return fail(Errc::invalid_argument, "data-file-raw cannot be set on existing images");
+    }
+    return base::ok();
+}
+
 } // namespace
 
-Status Qcow2Image::amend(const CreateSettings& settings, OpenContext& context, bool)
+Status Qcow2Image::amend(const CreateSettings& settings, OpenContext& context, bool force)
 {
     Wishes w;
     for (const auto& [name, value] : settings) {
         if (auto taken = take(w, name, value); !taken) {
             return taken;
         }
+    }
+    if (auto good = check_wishes(w, header_); !good) {
+        return good;
     }
     if (bitmaps_) {
         if (auto done = bitmaps_->store_marked(); !done) {
@@ -104,8 +128,17 @@ Status Qcow2Image::amend(const CreateSettings& settings, OpenContext& context, b
         return done;
     }
     const u32 version = w.version.value_or(header_.version);
-    if (version > header_.version) {
+    if (version > header_.version) { // first: others may need it
         if (auto done = upgrade(); !done) {
+            return done;
+        }
+    }
+    if (!w.encryption.empty()) {
+        const Header::Place place = header_.luks_place();
+        auto done =
+            crypto::amend_luks({*file_, place.at, place.length}, *encryption_.luks, encryption_.key,
+                               w.encryption, kEncryptPrefix, context.secrets, force);
+        if (!done) {
             return done;
         }
     }
@@ -119,8 +152,12 @@ Status Qcow2Image::amend(const CreateSettings& settings, OpenContext& context, b
             return done;
         }
     }
-    if (w.data_file_raw) {
-        return fail(Errc::invalid_argument, "data-file-raw cannot be set on existing images");
+    if (w.data_file || w.data_file_raw) {
+        auto done =
+            amend_data_file(w.data_file, w.data_file_raw.value_or(header_.data_file_is_raw()));
+        if (!done) {
+            return done;
+        }
     }
     if (w.backing_name.value_or(header_.backing_name) != header_.backing_name ||
         w.backing_format.value_or(header_.backing_format) != header_.backing_format ||
@@ -164,6 +201,23 @@ Status Qcow2Image::upgrade()
         return done;
     }
     return refcounts_.write_blocks();
+}
+
+/// Another name for the data file, which is not moved; or it need not be a raw image any more.
+Status Qcow2Image::amend_data_file(const std::optional<std::string>& name, bool raw)
+{
+    Header header = header_;
+    if (name) {
+        std::erase_if(header.extensions,
+                      [](const Extension& e) { return e.type == extension::data_file_name; });
+        if (!name->empty()) {
+            header.extensions.push_back(
+                {extension::data_file_name, std::vector<u8>{name->begin(), name->end()}});
+        }
+    }
+    header.autoclear_features &= ~autoclear::raw_data_file;
+    header.autoclear_features |= raw ? autoclear::raw_data_file : 0;
+    return write_header(std::move(header));
 }
 
 Status Qcow2Image::set_lazy_refcounts(bool on)
@@ -260,7 +314,8 @@ Status Qcow2Image::expand_zeroes(const Progress& progress)
                 return base::ok();
             }
             const std::vector<u8> old{table.begin(), table.end()};
-            if (auto expanded = expand_table(at, table, freed); !expanded) {
+            if (auto expanded = expand_table(index * geometry_.l2_reach(), at, table, freed);
+                !expanded) {
                 return expanded;
             }
             if (!std::ranges::equal(old, table)) {
@@ -278,35 +333,51 @@ Status Qcow2Image::expand_zeroes(const Progress& progress)
     return settle();
 }
 
-Status Qcow2Image::expand_table(u64 at, std::span<u8> table, std::vector<ClusterRun>& freed)
+/// What reads as zero, for `guest`, in a new cluster. Nothing refers to it yet.
+Status Qcow2Image::write_zero_cluster(u64 host, u64 guest)
+{
+    if (header_.encryption == encryption_method::none) {
+        return file_->zero(FileOffset{host}, geometry_.cluster_size());
+    }
+    const Sealing sealing = sealing_at(host, guest);
+    if (sealing.cipher == nullptr) {
+        return fail(Errc::unsupported, "the image was opened without its key");
+    }
+    return write_sealed(*file_, FileOffset{host}, sealing,
+                        std::vector<u8>(geometry_.cluster_size()));
+}
+
+/// `guest`: what the table begins with. Version 2, for which this is, has no extended entries.
+Status Qcow2Image::expand_table(u64 guest, u64 at, std::span<u8> table,
+                                std::vector<ClusterRun>& freed)
 {
     auto sharers = refcounts_.get(at >> geometry_.cluster_bits);
     if (!sharers) {
         return std::move(sharers).error();
     }
-    for (u64 i = 0; i < geometry_.l2_entries(); ++i) {
-        const u64 old = load_be<u64>(table, i * sizeof(u64));
-        const ClusterKind kind = kind_of(old);
+    for (u64 i = 0; i < geometry_.l2_entries(); ++i, guest += geometry_.cluster_size()) {
+        const L2Entry old = rules_.load(table, i);
+        const ClusterKind kind = rules_.kind(old, 0);
         if (kind != ClusterKind::zero_plain && kind != ClusterKind::zero_reserved) {
             continue;
         }
-        u64 now = 0;
+        L2Entry now;
         if (!header_.backing_name.empty()) {
             auto run = refcounts_.allocate(1);
             if (!run) {
                 return std::move(run).error();
             }
             const u64 host = run.value().first << geometry_.cluster_bits;
-            auto done = file_->zero(FileOffset{host}, geometry_.cluster_size());
+            auto done = write_zero_cluster(host, guest);
             if (done && sharers.value() > 1) {
                 done = refcounts_.set(run.value().first, sharers.value());
             }
             if (!done) {
                 return done;
             }
-            now = host | (sharers.value() == 1 ? entry::copied : 0);
+            now.word = host | (sharers.value() == 1 ? entry::copied : 0);
         }
-        store_be<u64>(table, i * sizeof(u64), now);
+        rules_.store(table, i, now);
         for (u64 n = 0; kind == ClusterKind::zero_reserved && n < sharers.value(); ++n) {
             freed.push_back(clusters_of(old));
         }

@@ -136,6 +136,10 @@ Status Checker::compare_one(u64 cluster, bool may_fix_it)
         return std::move(stored).error();
     }
     const u64 real = counter_.counts().get(cluster);
+    if (stored.value() != 0 || real != 0) {
+        report_.image_end_offset =
+            std::max(report_.image_end_offset, (cluster + 1) << geometry_.cluster_bits);
+    }
     if (stored.value() == real) {
         return base::ok();
     }
@@ -297,17 +301,18 @@ Status Checker::check_copied_in_l2(u64 offset)
         return read;
     }
     bool changed = false;
+    const L2Rules rules{header_};
     for (u64 i = 0; i < geometry_.l2_entries(); ++i) {
-        const u64 l2_entry = load_be<u64>(bytes, i * sizeof(u64));
-        if ((l2_entry & entry::offset_mask) == 0 || (l2_entry & entry::compressed) != 0) {
+        const L2Entry l2_entry = rules.load(bytes, i);
+        if (!rules.has_cluster(l2_entry)) {
             continue;
         }
-        auto right = flag_is_right(l2_entry, "data", i);
+        auto right = flag_is_right(l2_entry.word, "data", i);
         if (!right) {
             return std::move(right).error();
         }
         if (!right.value()) {
-            store_be<u64>(bytes, i * sizeof(u64), l2_entry ^ entry::copied);
+            rules.store(bytes, i, {l2_entry.word ^ entry::copied, l2_entry.bitmap});
             changed = true;
         }
     }
@@ -336,6 +341,9 @@ Status Checker::check_copied_flags()
         if (!right.value()) {
             store_be<u64>(l1, i * sizeof(u64), l1_entry ^ entry::copied);
             changed = true;
+        }
+        if (header_.has_data_file()) {
+            continue; // nobody counts the clusters in it
         }
         if (auto done = check_copied_in_l2(l2); !done) {
             return done;

@@ -79,10 +79,12 @@ Result<Header> read_header(ByteSource& file)
     return parse_header(start);
 }
 
-Qcow2Image::Qcow2Image(std::unique_ptr<ByteSource> file, Header header, std::vector<u64> l1,
-                       SnapshotTable snapshots)
-    : file_{std::move(file)}, header_{std::move(header)}, geometry_{header_.geometry()},
-      snapshots_{std::move(snapshots)}, l1_{std::move(l1)},
+Qcow2Image::Qcow2Image(std::unique_ptr<ByteSource> file, std::unique_ptr<ByteSource> data_file,
+                       Header header, std::vector<u64> l1, SnapshotTable snapshots,
+                       Encryption encryption)
+    : file_{std::move(file)}, data_file_{std::move(data_file)}, header_{std::move(header)},
+      geometry_{header_.geometry()}, rules_{header_}, snapshots_{std::move(snapshots)},
+      encryption_{std::move(encryption)}, l1_{std::move(l1)},
       l2_cache_{*file_, std::min(kSliceSize, geometry_.cluster_size()), kCachedSlices},
       refcounts_{*file_, header_, [this](u64 cluster) { return is_metadata(cluster); }}
 {}
@@ -139,9 +141,17 @@ Result<std::unique_ptr<Image>> Qcow2Image::open(std::unique_ptr<ByteSource> file
         }
         return open(std::move(file), context);
     }
-    std::unique_ptr<Qcow2Image> image{new Qcow2Image{std::move(file), std::move(header).value(),
-                                                     std::move(l1).value(),
-                                                     std::move(snapshots).value()}};
+    auto data_file = open_data_file(header.value(), context);
+    if (!data_file) {
+        return std::move(data_file).error();
+    }
+    auto encryption = open_encryption(*file, header.value(), context);
+    if (!encryption) {
+        return std::move(encryption).error();
+    }
+    std::unique_ptr<Qcow2Image> image{new Qcow2Image{
+        std::move(file), std::move(data_file).value(), std::move(header).value(),
+        std::move(l1).value(), std::move(snapshots).value(), std::move(encryption).value()}};
     image->snapshot_repair_ = std::move(snapshot_repair);
     if (purpose == OpenFor::use) {
         if (auto loaded = image->load_bitmaps(); !loaded) {
@@ -159,7 +169,9 @@ Result<std::unique_ptr<Image>> Qcow2Image::open(std::unique_ptr<ByteSource> file
 Status Qcow2Image::prepare_for_writing(OpenFor purpose)
 {
     // What we do not keep up to date we must not claim (qcow2.txt, "autoclear_features").
-    const u64 kept = header_.autoclear_features & autoclear::bitmaps;
+    const u64 kept =
+        header_.autoclear_features &
+        (autoclear::bitmaps | (header_.has_data_file() ? autoclear::raw_data_file : 0));
     if (header_.version >= 3 && header_.autoclear_features != kept) {
         header_.autoclear_features = kept;
         std::array<u8, 8> field{};
@@ -169,18 +181,6 @@ Status Qcow2Image::prepare_for_writing(OpenFor purpose)
         }
     }
     return purpose == OpenFor::check ? base::ok() : refcounts_.load();
-}
-
-Qcow2Image::ClusterKind Qcow2Image::kind_of(u64 l2_entry) const
-{
-    if ((l2_entry & entry::compressed) != 0) {
-        return ClusterKind::compressed;
-    }
-    const bool has_offset = (l2_entry & entry::offset_mask) != 0;
-    if (header_.version >= 3 && (l2_entry & entry::zero) != 0) {
-        return has_offset ? ClusterKind::zero_reserved : ClusterKind::zero_plain;
-    }
-    return has_offset ? ClusterKind::data : ClusterKind::unallocated;
 }
 
 Status Qcow2Image::check_l1_entry(u64 l1_entry, u64 l1_index) const
@@ -193,22 +193,11 @@ Status Qcow2Image::check_l1_entry(u64 l1_entry, u64 l1_index) const
     return base::ok();
 }
 
-Status Qcow2Image::check_l2_entry(u64 l2_entry, u64 guest) const
-{
-    const bool compressed = (l2_entry & entry::compressed) != 0;
-    if (!compressed && (l2_entry & entry::offset_mask & geometry_.within()) != 0) {
-        return fail(Errc::corrupt, fmt::format("qcow2: Cluster allocation offset {:#x} unaligned "
-                                               "(guest offset: {:#x})",
-                                               l2_entry & entry::offset_mask, guest));
-    }
-    return base::ok();
-}
-
 Result<Qcow2Image::L2Place> Qcow2Image::l2_place(u64 guest) const
 {
     const u64 l1_index = guest / geometry_.l2_reach();
     const u64 in_table = guest / geometry_.cluster_size() % geometry_.l2_entries();
-    const u64 per_slice = l2_cache_.slice_size() / sizeof(u64);
+    const u64 per_slice = l2_cache_.slice_size() / geometry_.l2_entry_size();
     const u64 index = in_table % per_slice;
     const u64 table = l1_[l1_index] & entry::offset_mask; // l1_ covers the disk: parse_header
     if (table == 0) {
@@ -220,19 +209,59 @@ Result<Qcow2Image::L2Place> Qcow2Image::l2_place(u64 guest) const
     return L2Place{table + in_table / per_slice * l2_cache_.slice_size(), index, per_slice - index};
 }
 
-Result<u64> Qcow2Image::load_entry(const L2Place& at, u64 ahead)
+Result<L2Entry> Qcow2Image::load_entry(const L2Place& at, u64 ahead)
 {
     if (at.slice == 0) {
-        return u64{0};
+        return L2Entry{};
     }
     auto slice = l2_cache_.get(at.slice);
     if (!slice) {
         return std::move(slice).error().in("Could not read L2 table");
     }
-    return load_be<u64>(slice.value(), (at.index + ahead) * sizeof(u64));
+    return rules_.load(slice.value(), at.index + ahead);
 }
 
-Result<Extent> Qcow2Image::map(GuestOffset from, u64 limit, MapDetail)
+Result<L2Entry> Qcow2Image::load_good_entry(const L2Place& at, u64 ahead, u64 guest)
+{
+    auto l2_entry = load_entry(at, ahead);
+    if (l2_entry) {
+        if (auto good = rules_.check(l2_entry.value(), guest & ~geometry_.within()); !good) {
+            return std::move(good).error();
+        }
+    }
+    return l2_entry;
+}
+
+Result<u64> Qcow2Image::run_length(const L2Place& at, u64 guest, u64 limit, bool own)
+{
+    auto slice = l2_cache_.get(at.slice);
+    if (!slice) {
+        return std::move(slice).error().in("Could not read L2 table");
+    }
+    const u64 cluster = geometry_.cluster_size();
+    const u64 within = guest & geometry_.within();
+    const u32 first_part = static_cast<u32>(within / geometry_.subcluster_size());
+    const L2Entry first = rules_.load(slice.value(), at.index);
+    const ClusterKind kind = rules_.kind(first, first_part);
+    const bool somewhere = rules_.has_cluster(first);
+    u64 end = (first_part + rules_.alike(first, first_part)) * geometry_.subcluster_size();
+    for (u64 ahead = 1; end - within < limit && ahead < at.left && end == ahead * cluster;
+         ++ahead) {
+        const L2Entry next = rules_.load(slice.value(), at.index + ahead);
+        const bool goes_on =
+            rules_.kind(next, 0) == kind && rules_.has_cluster(next) == somewhere &&
+            (!somewhere || rules_.cluster_at(next) == rules_.cluster_at(first) + ahead * cluster) &&
+            (!own || rules_.owns_cluster(next)) &&
+            rules_.check(next, guest - within + ahead * cluster);
+        if (!goes_on) {
+            break;
+        }
+        end += rules_.alike(next, 0) * geometry_.subcluster_size();
+    }
+    return std::min(end - within, limit);
+}
+
+Result<Extent> Qcow2Image::map(GuestOffset from, u64 limit, MapDetail detail)
 {
     if (from.bytes >= header_.size || limit == 0) {
         return fail(Errc::invalid_argument, "offset beyond the end of the disk");
@@ -248,17 +277,14 @@ Result<Extent> Qcow2Image::map(GuestOffset from, u64 limit, MapDetail)
         return Extent{.kind = Extent::Kind::backing,
                       .length = std::min(limit, at.value().left * cluster - within)};
     }
-    auto first = load_entry(at.value(), 0);
+    auto first = load_good_entry(at.value(), 0, from.bytes);
     if (!first) {
         return std::move(first).error();
     }
-    if (auto good = check_l2_entry(first.value(), from.bytes); !good) {
-        return std::move(good).error();
-    }
-    const ClusterKind kind = kind_of(first.value());
-    const u64 host = first.value() & entry::offset_mask;
+    const u32 part = static_cast<u32>(within / geometry_.subcluster_size());
+    const ClusterKind kind = rules_.kind(first.value(), part);
     if (kind == ClusterKind::compressed) {
-        const PackedRange range = packed_range(geometry_, first.value());
+        const PackedRange range = packed_range(geometry_, first.value().word);
         return Extent{.kind = Extent::Kind::compressed,
                       .length = std::min(limit, cluster - within),
                       .packed = {.at = FileOffset{range.at},
@@ -267,28 +293,83 @@ Result<Extent> Qcow2Image::map(GuestOffset from, u64 limit, MapDetail)
                                  .block_length = cluster,
                                  .codec = header_.codec()}};
     }
-    // The run goes on as long as the clusters are of one kind and lie side by side in the file.
-    const bool has_offset = kind == ClusterKind::data || kind == ClusterKind::zero_reserved;
-    u64 count = 1;
-    while (count < at.value().left && count * cluster - within < limit) {
-        auto next = load_entry(at.value(), count);
-        if (!next) {
-            return std::move(next).error();
-        }
-        if (kind_of(next.value()) != kind ||
-            (has_offset && (next.value() & entry::offset_mask) != host + count * cluster)) {
-            break;
-        }
-        ++count;
+    auto length = run_length(at.value(), from.bytes, limit, false);
+    if (!length) {
+        return std::move(length).error();
     }
-    Extent extent{.kind = Extent::Kind::backing,
-                  .length = std::min(limit, count * cluster - within)};
-    if (kind != ClusterKind::unallocated) {
-        extent.kind = kind == ClusterKind::data ? Extent::Kind::data : Extent::Kind::zero;
-        extent.reserved = kind == ClusterKind::zero_reserved;
-        extent.at = FileOffset{has_offset ? host + within : 0};
+    Extent extent{.kind = Extent::Kind::backing, .length = length.value()};
+    if (rules_.has_cluster(first.value())) {
+        extent.at = FileOffset{rules_.cluster_at(first.value()) + within};
+        extent.reserved = is_reserved(kind);
+        extent.in = data_file_.get();
+    }
+    if (kind == ClusterKind::zero_plain || kind == ClusterKind::zero_reserved) {
+        extent.kind = Extent::Kind::zero;
+    } else if (kind == ClusterKind::data) {
+        if (header_.has_data_file() && !data_file_) {
+            return fail(Errc::unsupported, "the image was opened without its data file");
+        }
+        extent.kind = Extent::Kind::data;
+        extent.sealing = sealing_at(extent.at.bytes, from.bytes);
+        const bool clear = header_.encryption == encryption_method::none;
+        if (detail == MapDetail::exact && clear && !data_file_ && is_preallocated()) {
+            if (auto looked = look_for_hole(extent); !looked) {
+                return std::move(looked).error();
+            }
+        }
     }
     return extent;
+}
+
+/// Whether many clusters are in use that the host file system stores nothing of: then it pays to
+/// ask it where it has holes. The threshold is the one by which QEMU decides, so that maps agree;
+/// but tables, of which we leave empty parts to the host as holes, are not counted.
+bool Qcow2Image::is_preallocated()
+{
+    constexpr u64 kMaxCounts = u64{1} << 24; // looked at; more would take too long
+    if (!preallocated_) {
+        preallocated_ = false;
+        const u64 stored = file_->allocated() >> geometry_.cluster_bits;
+        const u64 tables = 1 + geometry_.clusters(refcounts_.table_bytes()) +
+                           geometry_.clusters(l1_.size() * sizeof(u64)) +
+                           static_cast<u64>(std::ranges::count_if(
+                               l1_, [](u64 e) { return (e & entry::offset_mask) != 0; }));
+        const u64 threshold = std::max(stored * 10 / 9, stored + 2) + tables;
+        const u64 clusters = std::min(geometry_.clusters(file_->size()), kMaxCounts);
+        if (clusters >= threshold && (!refcounts_.table().empty() || refcounts_.load())) {
+            u64 used = 0;
+            for (u64 c = 0; c < clusters && used < threshold; ++c) {
+                auto count = refcounts_.get(c);
+                used += count && count.value() != 0 ? 1 : 0;
+            }
+            preallocated_ = used >= threshold;
+        }
+    }
+    return *preallocated_;
+}
+
+/// Cuts an extent of data to the hole or the stored part that it begins with.
+Status Qcow2Image::look_for_hole(Extent& extent)
+{
+    ByteSource& in = *file_;
+    bool hole = true; // as all is that lies past the end
+    if (extent.at.bytes < in.size()) {
+        auto run = in.run_at(extent.at);
+        if (!run) {
+            return std::move(run).error();
+        }
+        hole = !run.value().data;
+        const bool to_end = extent.at.bytes + run.value().length == in.size();
+        if (!to_end || !hole) {
+            extent.length = std::min(extent.length, run.value().length);
+        }
+    }
+    if (hole) {
+        extent.kind = Extent::Kind::zero;
+        extent.reserved = true;
+        extent.stored = true;
+    }
+    return base::ok();
 }
 
 std::optional<Image::Packing> Qcow2Image::packing() const
@@ -303,8 +384,10 @@ ImageInfo Qcow2Image::info()
     ImageInfo info{.format = "qcow2",
                    .size = header_.size,
                    .cluster_size = geometry_.cluster_size(),
+                   .subcluster_size = geometry_.extended_l2 ? geometry_.subcluster_size() : 0,
                    .dirty = (header_.incompatible_features & incompatible::dirty) != 0,
                    .has_dirty_flag = true,
+                   .encrypted = header_.encryption != encryption_method::none,
                    .backing_name = header_.backing_name,
                    .backing_format = header_.backing_format};
     using enum Property::Kind;
@@ -320,11 +403,20 @@ ImageInfo Qcow2Image::info()
         info.specific.push_back(describe_bitmaps(*bitmaps_));
     }
     info.specific.push_back({"refcount-bits", std::to_string(geometry_.refcount_bits()), number});
+    if (header_.encryption != encryption_method::none) {
+        info.specific.push_back(describe_encryption(header_, encryption_));
+    }
+    if (header_.has_data_file()) {
+        if (const std::string name = header_.data_file_name(); !name.empty()) {
+            info.specific.push_back({"data-file", name, string});
+        }
+        info.specific.push_back({"data-file-raw", flag(header_.data_file_is_raw()), boolean});
+    }
     if (v3) {
         info.specific.push_back({"corrupt",
                                  flag((header_.incompatible_features & incompatible::corrupt) != 0),
                                  boolean});
-        info.specific.push_back({"extended-l2", flag(false), boolean});
+        info.specific.push_back({"extended-l2", flag(geometry_.extended_l2), boolean});
     }
     for (const Snapshot& snapshot : snapshots_.snapshots) {
         info.snapshots.push_back(snapshot.info);

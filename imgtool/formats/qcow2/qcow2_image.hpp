@@ -3,12 +3,15 @@
 
 #include "imgtool/format.hpp"
 #include "imgtool/formats/qcow2/bitmaps.hpp"
+#include "imgtool/formats/qcow2/encryption.hpp"
+#include "imgtool/formats/qcow2/l2_entry.hpp"
 #include "imgtool/formats/qcow2/layout.hpp"
 #include "imgtool/formats/qcow2/refcounts.hpp"
 #include "imgtool/formats/shared/slice_cache.hpp"
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <utility>
 #include <vector>
@@ -33,6 +36,12 @@ public:
     Status write_packed(GuestOffset block, std::span<const u8> packed) override;
     Status flush() override;
     ImageInfo info() override;
+    u64 allocated() override
+    {
+        return file_->allocated() + (data_file_ ? data_file_->allocated() : 0);
+    }
+    /// Tables that were made ahead lead to what is not encrypted zeroes.
+    bool is_zero_when_new() const override;
     Status set_backing(const std::string& name, const std::string& format) override;
     Result<bool> make_empty() override;
     Status resize(u64 size, Preallocate how) override;
@@ -47,18 +56,23 @@ public:
 private:
     friend class Bitmaps; // a part of the image in a class of its own
 
-    /// What an L2 entry says.
-    enum class ClusterKind { unallocated, zero_plain, zero_reserved, data, compressed };
-
-    Qcow2Image(std::unique_ptr<ByteSource> file, Header header, std::vector<u64> l1,
-               SnapshotTable snapshots);
+    Qcow2Image(std::unique_ptr<ByteSource> file, std::unique_ptr<ByteSource> data_file,
+               Header header, std::vector<u64> l1, SnapshotTable snapshots, Encryption encryption);
 
     Status prepare_for_writing(OpenFor purpose);
-    ClusterKind kind_of(u64 l2_entry) const;
     Status check_l1_entry(u64 l1_entry, u64 l1_index) const;
-    Status check_l2_entry(u64 l2_entry, u64 guest) const;
-    bool needs_new_cluster(u64 l2_entry) const;
     bool is_metadata(u64 cluster) const;
+    /// How the data at `host` (in the file that has data) of the guest offset is encrypted: the
+    /// sectors of LUKS are counted in the file, those of AES on the disk.
+    Sealing sealing_at(u64 host, u64 guest) const
+    {
+        const bool by_file = header_.encryption == encryption_method::luks;
+        return {encryption_.cipher.get(),
+                encryption_.cipher == nullptr ? 0 : (by_file ? host : guest)};
+    }
+    ByteSource& data_file() { return data_file_ ? *data_file_ : *file_; }
+    bool is_preallocated();
+    Status look_for_hole(Extent& extent);
 
     /// The slice of an L2 table that has the entry for `guest`, and the entry's index in it.
     struct L2Place {
@@ -69,17 +83,24 @@ private:
     Result<L2Place> l2_place(u64 guest) const;
     Result<L2Place> l2_place_for_write(u64 guest);
     Status make_l2_table(u64 l1_index);
+    /// How many bytes from `guest` on, up to `limit`, are of one kind and side by side in the file;
+    /// where `own`, in clusters that nothing else refers to.
+    Result<u64> run_length(const L2Place& at, u64 guest, u64 limit, bool own);
     Result<Placement> find_place(u64 guest, u64 length);
-    Result<u64> count_alike(const L2Place& at, u64 first, u64 wanted);
+    Result<Placement> place_in_own(const L2Place& at, u64 guest, u64 length);
+    Result<Placement> place_in_new(const L2Place& at, u64 guest, u64 length);
+    Result<u64> count_not_own(const L2Place& at, u64 guest, u64 wanted);
     Status check_own_clusters(const ClusterRun& run, u64 guest);
-    std::optional<u64> zero_entry(u64 old) const;
-    Result<u64> zero_entries(const L2Place& at, u64 guest, u64 count, u64 length);
+    std::optional<L2Entry> zero_entry(const L2Entry& old, u32 first, u32 count) const;
+    Result<u64> zero_entries(const L2Place& at, u64 guest, u64 length);
     Result<u64> place_packed(u64 length);
-    Result<u64> load_entry(const L2Place& at, u64 ahead);
-    Status store_entry(const L2Place& at, u64 ahead, u64 l2_entry);
+    Result<L2Entry> load_entry(const L2Place& at, u64 ahead);
+    /// The same, and it is known to make sense.
+    Result<L2Entry> load_good_entry(const L2Place& at, u64 ahead, u64 guest);
+    Status store_entry(const L2Place& at, u64 ahead, const L2Entry& l2_entry);
 
     /// Gives back what `l2_entry` referred to, once no table on stable storage has it any more.
-    void free_later(u64 l2_entry);
+    void free_later(const L2Entry& l2_entry);
     Status mark_corrupt(base::Error error);
     Status write_incompatible_features();
     Status relieve_caches();
@@ -92,7 +113,7 @@ private:
     using TableVisitor = std::function<Status(u64 l1_index, u64 at, std::span<u8> table)>;
     enum class CountChange { up, down };
     Status visit_tables(std::span<const u64> l1, const TableVisitor& visit);
-    ClusterRun clusters_of(u64 l2_entry) const;
+    ClusterRun clusters_of(const L2Entry& l2_entry) const;
     Status change_counts(const ClusterRun& run, CountChange change);
     Status change_table_counts(u64 at, std::span<const u8> table, CountChange change);
     Status release_tables(std::span<const u64> l1);
@@ -121,6 +142,7 @@ private:
     Status drop_entries(u64 begin, u64 end);
     Status zero_tail();
     Status move_l1(u64 entries);
+    Status grow_data_file(u64 size);
     Status hide_backing(u64 begin, u64 end);
     Status preallocate_range(u64 begin, u64 end, Preallocate how);
 
@@ -129,7 +151,9 @@ private:
     Status upgrade();
     Status downgrade(const Progress& progress);
     Status expand_zeroes(const Progress& progress);
-    Status expand_table(u64 at, std::span<u8> table, std::vector<ClusterRun>& freed);
+    Status amend_data_file(const std::optional<std::string>& name, bool raw);
+    Status write_zero_cluster(u64 host, u64 guest);
+    Status expand_table(u64 guest, u64 at, std::span<u8> table, std::vector<ClusterRun>& freed);
     Status set_lazy_refcounts(bool on);
     Status change_refcount_bits(u32 bits, const Progress& progress);
     Status check_counts_fit(u64 max, u32 bits, u64& end);
@@ -148,14 +172,18 @@ private:
     Status punch_free_clusters();
 
     std::unique_ptr<ByteSource> file_;
+    std::unique_ptr<ByteSource> data_file_; // null: guest data is in file_ (or is not looked at)
     Header header_;
     Geometry geometry_;
+    L2Rules rules_;
     SnapshotTable snapshots_;
     SnapshotRepair snapshot_repair_; // what is wrong with them, for a check
+    Encryption encryption_;
     std::vector<u64> l1_;
     std::vector<u64> dirty_l1_; // indices
     SliceCache l2_cache_;
     Refcounts refcounts_;
+    std::optional<bool> preallocated_; // unset: not looked at yet
     std::vector<ClusterRun> to_free_;
     u64 packed_end_ = 0;        // where the next compressed cluster may go; 0: in a new cluster
     bool wrote_data_ = false;   // since the last flush
@@ -163,6 +191,9 @@ private:
     std::unique_ptr<Bitmaps> bitmaps_; // null until it is known that there may be some
     bool own_zeroes_ = false;          // zeroes are stored even where nothing would show through
 };
+
+/// Opens the external data file, if the header says that there is one (and it is to be used).
+Result<std::unique_ptr<ByteSource>> open_data_file(const Header& header, OpenContext& context);
 
 /// The refcount check and repair (qcow2_check.cpp). Leaves the file's tables changed under the
 /// image, which must then be opened anew.

@@ -78,6 +78,7 @@ Status Qcow2Image::put_header(Header header)
         return done;
     }
     header_ = std::move(header);
+    rules_ = L2Rules{header_}; // by the version, there are zero flags or not
     return base::ok();
 }
 
@@ -123,9 +124,18 @@ Status Qcow2Image::set_backing(const std::string& name, const std::string& forma
     return write_header(std::move(header));
 }
 
+bool Qcow2Image::is_zero_when_new() const
+{
+    return header_.encryption == encryption_method::none ||
+           std::ranges::all_of(l1_, [](u64 table) { return table == 0; });
+}
+
 /// First no table leads anywhere, then the counts follow: cut in between, clusters leak.
 Result<bool> Qcow2Image::make_empty()
 {
+    if (header_.data_file_is_raw()) {
+        return false; // it would have to become all zeroes too
+    }
     if (auto done = flush(); !done) {
         return std::move(done).error();
     }

@@ -103,9 +103,9 @@ void Qcow2Image::PendingTables::add(u64 at, std::span<const u8> table)
 /// Whether each cluster of a table can be referred to once more.
 Status Qcow2Image::check_shareable(u64 at, std::span<const u8> table)
 {
-    const u64 table_entry = at; // the table itself is a cluster like those it names
+    const L2Entry table_entry{at, 0}; // the table itself is a cluster like those it names
     for (u64 i = 0; i <= geometry_.l2_entries(); ++i) {
-        const u64 e = i == 0 ? table_entry : load_be<u64>(table, (i - 1) * sizeof(u64));
+        const L2Entry e = i == 0 ? table_entry : rules_.load(table, i - 1);
         const ClusterRun run = clusters_of(e);
         for (u64 cluster = run.first; cluster < run.first + run.count; ++cluster) {
             if (cluster / geometry_.refblock_entries() >= kMaxReftableBytes / sizeof(u64)) {
@@ -145,9 +145,9 @@ Status Qcow2Image::share_tables(std::span<const u64> l1)
         shared = index + 1;
         bool changed = false;
         for (u64 i = 0; i < geometry_.l2_entries(); ++i) {
-            const u64 e = load_be<u64>(table, i * sizeof(u64));
-            if ((e & entry::copied) != 0) {
-                store_be<u64>(table, i * sizeof(u64), e & ~entry::copied);
+            const L2Entry e = rules_.load(table, i);
+            if ((e.word & entry::copied) != 0) {
+                rules_.store(table, i, {e.word & ~entry::copied, e.bitmap});
                 changed = true;
             }
         }
@@ -190,6 +190,9 @@ Status Qcow2Image::store_snapshots(std::vector<Snapshot> snapshots, Header heade
 
 Status Qcow2Image::create_snapshot(const std::string& name, const SnapshotTime& now)
 {
+    if (header_.has_data_file()) {
+        return fail(Errc::unsupported, "Operation not supported"); // its clusters are not counted
+    }
     if (auto done = flush(); !done) {
         return done;
     }
@@ -231,6 +234,9 @@ Status Qcow2Image::create_snapshot(const std::string& name, const SnapshotTime& 
 
 Status Qcow2Image::apply_snapshot(const std::string& id_or_name)
 {
+    if (header_.has_data_file()) {
+        return fail(Errc::unsupported, "Operation not supported");
+    }
     if (auto done = flush(); !done) {
         return done;
     }
@@ -302,14 +308,14 @@ Status Qcow2Image::own_entries(u64 l1_index, u64 at, std::span<const u8> table,
     }
     bool changed = false;
     for (u64 i = 0; i < geometry_.l2_entries(); ++i) {
-        const u64 mine = load_be<u64>(own, i * sizeof(u64));
-        const u64 other = load_be<u64>(table, i * sizeof(u64));
-        const u64 offset = mine & entry::offset_mask;
-        if (offset == 0 || ((mine | other) & entry::compressed) != 0 ||
-            offset != (other & entry::offset_mask) || !alone_then(offset)) {
+        const L2Entry mine = rules_.load(own, i);
+        const L2Entry other = rules_.load(table, i);
+        const u64 offset = rules_.cluster_at(mine);
+        if (!rules_.has_cluster(mine) || !rules_.has_cluster(other) ||
+            offset != rules_.cluster_at(other) || !alone_then(offset)) {
             continue;
         }
-        store_be<u64>(own, i * sizeof(u64), mine | entry::copied);
+        rules_.store(own, i, {mine.word | entry::copied, mine.bitmap});
         changed = true;
     }
     if (changed) {
@@ -352,6 +358,9 @@ Status Qcow2Image::release_snapshot(std::span<const u64> l1)
 
 Status Qcow2Image::delete_snapshot(const std::string& id_or_name)
 {
+    if (header_.has_data_file()) {
+        return fail(Errc::unsupported, "Operation not supported");
+    }
     if (auto done = flush(); !done) {
         return done;
     }

@@ -109,6 +109,16 @@ TEST_CASE("qcow2: what is written is read, whatever the cluster size and refcoun
         p.cluster_size = 1024;
         p.preallocation = CreateParameters::Preallocation::metadata;
     }
+    SECTION("extended entries, 16 KiB clusters")
+    {
+        p.cluster_size = 16384;
+        p.extended_l2 = true;
+    }
+    SECTION("extended entries, preallocated")
+    {
+        p.extended_l2 = true;
+        p.preallocation = CreateParameters::Preallocation::metadata;
+    }
     check_round_trip(p);
 }
 

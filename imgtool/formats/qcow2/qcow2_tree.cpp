@@ -12,7 +12,6 @@ namespace {
 
 using base::Errc;
 using base::fail;
-using base::load_be;
 
 } // namespace
 
@@ -58,15 +57,18 @@ Status Qcow2Image::visit_tables(std::span<const u64> l1, const TableVisitor& vis
 }
 
 /// The clusters that an L2 entry refers to; none for one without any.
-ClusterRun Qcow2Image::clusters_of(u64 l2_entry) const
+ClusterRun Qcow2Image::clusters_of(const L2Entry& l2_entry) const
 {
-    if (kind_of(l2_entry) == ClusterKind::compressed) {
-        const PackedRange range = packed_range(geometry_, l2_entry);
+    if (header_.has_data_file()) {
+        return {0, 0}; // only clusters of this file are counted
+    }
+    if ((l2_entry.word & entry::compressed) != 0) {
+        const PackedRange range = packed_range(geometry_, l2_entry.word);
         const u64 first = range.at >> geometry_.cluster_bits;
         return {first, ((range.at + range.length - 1) >> geometry_.cluster_bits) - first + 1};
     }
-    const u64 host = l2_entry & entry::offset_mask;
-    return {host >> geometry_.cluster_bits, host != 0 ? u64{1} : u64{0}};
+    return {rules_.cluster_at(l2_entry) >> geometry_.cluster_bits,
+            rules_.has_cluster(l2_entry) ? u64{1} : u64{0}};
 }
 
 Status Qcow2Image::change_counts(const ClusterRun& run, CountChange change)
@@ -79,8 +81,8 @@ Status Qcow2Image::change_table_counts(u64 at, std::span<const u8> table, CountC
 {
     ClusterRun run{0, 0}; // neighbours are counted together
     for (u64 i = 0; i < geometry_.l2_entries(); ++i) {
-        const u64 l2_entry = load_be<u64>(table, i * sizeof(u64));
-        if (auto good = check_l2_entry(l2_entry, 0); !good) {
+        const L2Entry l2_entry = rules_.load(table, i);
+        if (auto good = rules_.check(l2_entry, rules_.cluster_at(l2_entry)); !good) {
             return good;
         }
         const ClusterRun next = clusters_of(l2_entry);

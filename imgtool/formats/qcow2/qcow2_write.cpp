@@ -25,11 +25,6 @@ constexpr std::size_t kMaxDeferredFrees = 4096;
 
 } // namespace
 
-bool Qcow2Image::needs_new_cluster(u64 l2_entry) const
-{
-    return kind_of(l2_entry) != ClusterKind::data || (l2_entry & entry::copied) == 0;
-}
-
 bool Qcow2Image::is_metadata(u64 cluster) const
 {
     const u64 at = cluster << geometry_.cluster_bits;
@@ -41,6 +36,8 @@ bool Qcow2Image::is_metadata(u64 cluster) const
     return at == 0 || within(header_.l1_offset, l1_.size() * sizeof(u64)) ||
            within(refcounts_.table_offset(), refcounts_.table_bytes()) ||
            (snapshots_.bytes != 0 && within(header_.snapshots_offset, snapshots_.bytes)) ||
+           (header_.luks_place().length != 0 &&
+            within(header_.luks_place().at, header_.luks_place().length)) ||
            std::ranges::any_of(l1_, is_at) || std::ranges::any_of(refcounts_.table(), is_at);
 }
 
@@ -64,25 +61,20 @@ Status Qcow2Image::mark_corrupt(base::Error error)
     return error;
 }
 
-Status Qcow2Image::store_entry(const L2Place& at, u64 ahead, u64 l2_entry)
+Status Qcow2Image::store_entry(const L2Place& at, u64 ahead, const L2Entry& l2_entry)
 {
     auto slice = l2_cache_.get_for_write(at.slice);
     if (!slice) {
         return std::move(slice).error();
     }
-    store_be<u64>(slice.value(), (at.index + ahead) * sizeof(u64), l2_entry);
+    rules_.store(slice.value(), at.index + ahead, l2_entry);
     return base::ok();
 }
 
-void Qcow2Image::free_later(u64 l2_entry)
+void Qcow2Image::free_later(const L2Entry& l2_entry)
 {
-    if (kind_of(l2_entry) == ClusterKind::compressed) {
-        const PackedRange range = packed_range(geometry_, l2_entry);
-        const u64 first = range.at >> geometry_.cluster_bits;
-        const u64 last = (range.at + range.length - 1) >> geometry_.cluster_bits;
-        to_free_.push_back({first, last - first + 1});
-    } else if (const u64 host = l2_entry & entry::offset_mask; host != 0) {
-        to_free_.push_back({host >> geometry_.cluster_bits, 1});
+    if (const ClusterRun run = clusters_of(l2_entry); run.count != 0) {
+        to_free_.push_back(run);
     }
 }
 
@@ -153,6 +145,10 @@ Result<Placement> Qcow2Image::place(GuestOffset from, u64 length)
         return mark_corrupt(std::move(found).error()).error();
     }
     wrote_data_ = true;
+    if (header_.has_data_file()) { // which is to end with the disk
+        Placement& at = found.value();
+        at.block_length = std::min(at.block_length, header_.size - at.block.bytes);
+    }
     return found;
 }
 
@@ -162,71 +158,105 @@ Result<Placement> Qcow2Image::find_place(u64 guest, u64 length)
     if (!at) {
         return std::move(at).error();
     }
-    const u64 within = guest & geometry_.within();
-    auto first = load_entry(at.value(), 0);
+    auto first = load_good_entry(at.value(), 0, guest);
     if (!first) {
         return std::move(first).error();
     }
-    if (auto good = check_l2_entry(first.value(), guest); !good) {
+    return rules_.owns_cluster(first.value()) ? place_in_own(at.value(), guest, length)
+                                              : place_in_new(at.value(), guest, length);
+}
+
+/// The cluster is there and ours. What was written before is overwritten; what was not becomes
+/// part of the image with the rest of its subclusters, by publish().
+Result<Placement> Qcow2Image::place_in_own(const L2Place& at, u64 guest, u64 length)
+{
+    const u64 within = guest & geometry_.within();
+    const u64 part = geometry_.subcluster_size();
+    auto first = load_entry(at, 0);
+    if (!first) {
+        return std::move(first).error();
+    }
+    const bool written =
+        rules_.kind(first.value(), static_cast<u32>(within / part)) == ClusterKind::data;
+    const u64 before = guest % part; // subclusters are powers of two
+    const u64 limit = written ? length : std::min(length, kMaxFreshBytes);
+    auto run = run_length(at, guest, limit + part, true); // so that the last one is whole
+    if (!run) {
+        return std::move(run).error();
+    }
+    const u64 host = rules_.cluster_at(first.value()) + within;
+    length = std::min(limit, run.value());
+    const ClusterRun clusters{host >> geometry_.cluster_bits, geometry_.clusters(within + length)};
+    if (auto good = check_own_clusters(clusters, guest); !good) {
         return std::move(good).error();
     }
-    const bool own_data = !needs_new_cluster(first.value());
-    const bool own_zero = kind_of(first.value()) == ClusterKind::zero_reserved &&
-                          (first.value() & entry::copied) != 0;
-    u64 wanted = std::min(at.value().left, geometry_.clusters(within + length));
-    if (!own_data) {
-        wanted = std::min(wanted, std::max<u64>(1, kMaxFreshBytes >> geometry_.cluster_bits));
+    return Placement{.from = GuestOffset{guest},
+                     .at = FileOffset{host},
+                     .length = length,
+                     .fresh = !written,
+                     .block = GuestOffset{guest - before},
+                     .block_length = (before + length + part - 1) / part * part,
+                     .in = data_file_.get(),
+                     .sealing = sealing_at(host, guest)};
+}
+
+/// Nothing is there yet, or what is there is compressed or shared with a snapshot.
+Result<Placement> Qcow2Image::place_in_new(const L2Place& at, u64 guest, u64 length)
+{
+    const u64 within = guest & geometry_.within();
+    const u64 part = geometry_.subcluster_size();
+    const u64 most = std::max<u64>(1, kMaxFreshBytes >> geometry_.cluster_bits);
+    auto wanted = count_not_own(at, guest, std::min(most, geometry_.clusters(within + length)));
+    if (!wanted) {
+        return std::move(wanted).error();
     }
-    auto count = count_alike(at.value(), first.value(), wanted);
-    if (!count) {
-        return std::move(count).error();
-    }
-    ClusterRun run{(first.value() & entry::offset_mask) >> geometry_.cluster_bits, count.value()};
-    if (own_data || own_zero) {
-        if (auto good = check_own_clusters(run, guest); !good) {
-            return std::move(good).error();
-        }
-    } else {
-        auto taken = refcounts_.allocate(count.value());
+    // In a data file every cluster has its place, and none is counted.
+    ClusterRun run{guest >> geometry_.cluster_bits, wanted.value()};
+    if (!header_.has_data_file()) {
+        auto taken = refcounts_.allocate(wanted.value());
         if (!taken) {
             return std::move(taken).error();
         }
         run = taken.value();
     }
     const u64 bytes = run.count << geometry_.cluster_bits;
+    length = std::min(length, bytes - within);
+    auto first = load_entry(at, 0);
+    auto last = load_entry(at, run.count - 1);
+    if (!first || !last) {
+        return fail(Errc::io, "Could not read L2 table");
+    }
+    // What the clusters hold already must come along, and nothing else need.
+    const u64 last_at = bytes - geometry_.cluster_size();
+    const u64 begin = std::min(within / part, u64{rules_.held(first.value()).first}) * part;
+    const u64 end = std::max((within + length + part - 1) / part * part,
+                             last_at + rules_.held(last.value()).end * part);
+    const u64 host = (run.first << geometry_.cluster_bits) + within;
     return Placement{.from = GuestOffset{guest},
-                     .at = FileOffset{(run.first << geometry_.cluster_bits) + within},
-                     .length = std::min(length, bytes - within),
-                     .fresh = !own_data,
-                     .block = GuestOffset{guest - within},
-                     .block_length = bytes};
+                     .at = FileOffset{host},
+                     .length = length,
+                     .fresh = true,
+                     .block = GuestOffset{guest - within + begin},
+                     .block_length = end - begin,
+                     .in = data_file_.get(),
+                     .sealing = sealing_at(host, guest)};
 }
 
-/// How many clusters, of at most `wanted`, can be treated together with the first: they are ours
-/// and side by side in the file, or they all need new clusters.
-Result<u64> Qcow2Image::count_alike(const L2Place& at, u64 first, u64 wanted)
+/// How many clusters, of at most `wanted`, all need to be made anew.
+Result<u64> Qcow2Image::count_not_own(const L2Place& at, u64 guest, u64 wanted)
 {
-    const auto is_own = [this](u64 e) {
-        const ClusterKind kind = kind_of(e);
-        return (e & entry::copied) != 0 &&
-               (kind == ClusterKind::data || kind == ClusterKind::zero_reserved);
-    };
+    wanted = std::min(wanted, at.left);
     u64 count = 1;
-    while (count < wanted) {
+    for (; count < wanted; ++count) {
         auto next = load_entry(at, count);
         if (!next) {
             return std::move(next).error();
         }
-        const u64 e = next.value();
-        const bool alike =
-            is_own(first) ? is_own(e) && kind_of(e) == kind_of(first) &&
-                                (e & entry::offset_mask) ==
-                                    (first & entry::offset_mask) + (count << geometry_.cluster_bits)
-                          : !is_own(e);
-        if (!alike) {
+        if (rules_.owns_cluster(next.value()) ||
+            !rules_.check(next.value(),
+                          (guest & ~geometry_.within()) + (count << geometry_.cluster_bits))) {
             break;
         }
-        ++count;
     }
     return count;
 }
@@ -235,6 +265,9 @@ Result<u64> Qcow2Image::count_alike(const L2Place& at, u64 first, u64 wanted)
 /// the end of the file.
 Status Qcow2Image::check_own_clusters(const ClusterRun& run, u64 guest)
 {
+    if (header_.has_data_file()) {
+        return base::ok(); // no metadata is there, and it may end before the disk does
+    }
     for (u64 cluster = run.first; cluster < run.first + run.count; ++cluster) {
         if (is_metadata(cluster)) {
             return fail(Errc::corrupt,
@@ -256,63 +289,86 @@ Status Qcow2Image::publish(const Placement& placement)
     if (!placement.fresh) {
         return base::ok();
     }
-    auto at = l2_place(placement.block.bytes);
+    const u64 begin = placement.block.bytes;
+    const u64 end = begin + placement.block_length;
+    const u64 part = geometry_.subcluster_size();
+    auto at = l2_place(begin);
     if (!at) {
         return std::move(at).error();
     }
-    const u64 host = placement.at.bytes - (placement.from.bytes - placement.block.bytes);
-    const u64 count = placement.block_length >> geometry_.cluster_bits;
-    for (u64 i = 0; i < count; ++i) {
-        auto old = load_entry(at.value(), i);
+    u64 ahead = 0;
+    for (u64 guest = begin & ~geometry_.within(); guest < end; guest += geometry_.cluster_size()) {
+        auto old = load_entry(at.value(), ahead);
         if (!old) {
             return std::move(old).error();
         }
-        const u64 now = host + (i << geometry_.cluster_bits);
-        if (kind_of(old.value()) == ClusterKind::compressed ||
-            (old.value() & entry::offset_mask) != now) {
+        const u64 host = placement.at.bytes + guest - placement.from.bytes;
+        L2Entry now{.word = host | entry::copied, .bitmap = 0};
+        if (geometry_.extended_l2) {
+            const bool packed = (old.value().word & entry::compressed) != 0;
+            const u32 first = static_cast<u32>((std::max(begin, guest) - guest) / part);
+            const u64 last = std::min(end, guest + geometry_.cluster_size()) - guest;
+            const u32 count = static_cast<u32>((last + part - 1) / part) - first;
+            now.bitmap = ((packed ? 0 : old.value().bitmap) | subcluster_mask(first, count)) &
+                         ~zero_mask(first, count);
+        }
+        if (!rules_.has_cluster(old.value()) || rules_.cluster_at(old.value()) != host) {
             free_later(old.value());
         }
-        if (auto stored = store_entry(at.value(), i, now | entry::copied); !stored) {
+        if (auto stored = store_entry(at.value(), ahead, now); !stored) {
             return stored;
         }
+        ++ahead;
     }
     return base::ok();
 }
 
 void Qcow2Image::abandon(const Placement& placement)
 {
-    const u64 host = placement.at.bytes - (placement.from.bytes - placement.block.bytes);
-    auto at = l2_place(placement.block.bytes);
-    auto old = at ? load_entry(at.value(), 0) : Result<u64>{std::move(at).error()};
-    const bool reused = old && kind_of(old.value()) == ClusterKind::zero_reserved &&
-                        (old.value() & entry::offset_mask) == host;
-    if (placement.fresh && !reused) {
+    const u64 begin = placement.block.bytes & ~geometry_.within();
+    const u64 host = placement.at.bytes + begin - placement.from.bytes;
+    auto at = l2_place(begin);
+    auto old = at ? load_entry(at.value(), 0) : Result<L2Entry>{std::move(at).error()};
+    const bool reused =
+        old && rules_.has_cluster(old.value()) && rules_.cluster_at(old.value()) == host;
+    if (placement.fresh && !reused && !header_.has_data_file()) {
+        const u64 end = placement.block.bytes + placement.block_length;
         (void)refcounts_.decrease(
-            {host >> geometry_.cluster_bits, placement.block_length >> geometry_.cluster_bits});
+            {host >> geometry_.cluster_bits, geometry_.clusters(end - begin)});
     }
 }
 
-/// The entry that makes a cluster read as zero, or nothing where the version has none.
-std::optional<u64> Qcow2Image::zero_entry(u64 old) const
+/// The entry that makes `count` subclusters from `first` on read as zero, or nothing where there is
+/// none.
+std::optional<L2Entry> Qcow2Image::zero_entry(const L2Entry& old, u32 first, u32 count) const
 {
     const bool has_backing = own_zeroes_ || !header_.backing_name.empty();
-    switch (kind_of(old)) {
-    case ClusterKind::zero_plain:
-    case ClusterKind::zero_reserved:
-        return old;
-    case ClusterKind::data:
-        if (header_.version >= 3 && (old & entry::copied) != 0) {
-            return old | entry::zero; // keeps its cluster for the next write
+    const bool whole = count == geometry_.subclusters();
+    const bool holds_data = geometry_.extended_l2
+                                ? (old.word & entry::compressed) != 0 ||
+                                      (old.bitmap & subcluster_mask(first, count)) != 0
+                                : rules_.held(old).end != 0;
+    const bool gone = !has_backing && !holds_data;
+    if (geometry_.extended_l2) {
+        if (!whole || rules_.owns_cluster(old)) { // the cluster stays for the next write
+            return (old.word & entry::compressed) != 0 ? std::nullopt
+                   : gone                              ? std::optional{old}
+                          : std::optional{L2Entry{old.word, (old.bitmap | zero_mask(first, count)) &
+                                                                ~subcluster_mask(first, count)}};
         }
-        break;
-    case ClusterKind::unallocated:
-    case ClusterKind::compressed:
-        break;
+        return gone ? old : L2Entry{0, has_backing ? kAllZero : 0};
+    }
+    const ClusterKind kind = rules_.kind(old, 0);
+    if (kind == ClusterKind::zero_plain || kind == ClusterKind::zero_reserved) {
+        return old;
+    }
+    if (header_.version >= 3 && kind == ClusterKind::data && rules_.owns_cluster(old)) {
+        return L2Entry{old.word | entry::zero, 0};
     }
     if (!has_backing) {
-        return 0;
+        return L2Entry{};
     }
-    return header_.version >= 3 ? std::optional<u64>{entry::zero} : std::nullopt;
+    return header_.version >= 3 ? std::optional{L2Entry{entry::zero, 0}} : std::nullopt;
 }
 
 Result<u64> Qcow2Image::place_own_zeroes(GuestOffset from, u64 length)
@@ -325,11 +381,13 @@ Result<u64> Qcow2Image::place_own_zeroes(GuestOffset from, u64 length)
 
 Result<u64> Qcow2Image::place_zeroes(GuestOffset from, u64 length)
 {
-    if (from.bytes >= header_.size || (from.bytes & geometry_.within()) != 0) {
+    const u64 part = geometry_.subcluster_size();
+    if (from.bytes >= header_.size || from.bytes % part != 0) {
         return u64{0};
     }
     length = std::min(length, header_.size - from.bytes);
     const bool to_end = from.bytes + length == header_.size;
+    length -= to_end ? 0 : length % part;
     if (auto relieved = relieve_caches(); !relieved) {
         return std::move(relieved).error();
     }
@@ -340,11 +398,16 @@ Result<u64> Qcow2Image::place_zeroes(GuestOffset from, u64 length)
     if (!there) {
         return mark_corrupt(std::move(there).error()).error();
     }
-    const u64 whole = to_end ? geometry_.clusters(length) : length >> geometry_.cluster_bits;
-    const u64 count = std::min(there.value().left, whole);
-    const u64 bytes = std::min(length, count << geometry_.cluster_bits);
-    if (count == 0 || (there.value().slice == 0 && header_.backing_name.empty() && !own_zeroes_)) {
-        return bytes;
+    const u64 within = from.bytes & geometry_.within();
+    length = std::min(length, (there.value().left << geometry_.cluster_bits) - within);
+    if (header_.data_file_is_raw() && length != 0) {
+        wrote_data_ = true;
+        if (auto zeroed = data_file().zero(FileOffset{from.bytes}, length); !zeroed) {
+            return std::move(zeroed).error();
+        }
+    }
+    if (length == 0 || (there.value().slice == 0 && header_.backing_name.empty() && !own_zeroes_)) {
+        return length;
     }
     if (header_.version < 3 && (own_zeroes_ || !header_.backing_name.empty())) {
         return u64{0};
@@ -354,23 +417,28 @@ Result<u64> Qcow2Image::place_zeroes(GuestOffset from, u64 length)
         return mark_corrupt(std::move(at).error()).error();
     }
     wrote_data_ = true;
-    return zero_entries(at.value(), from.bytes, count, length);
+    // A new table may be cut into other slices.
+    return zero_entries(at.value(), from.bytes,
+                        std::min(length, (at.value().left << geometry_.cluster_bits) - within));
 }
 
-Result<u64> Qcow2Image::zero_entries(const L2Place& at, u64 guest, u64 count, u64 length)
+Result<u64> Qcow2Image::zero_entries(const L2Place& at, u64 guest, u64 length)
 {
-    count = std::min(count, at.left); // a new table may be cut into other slices
-    for (u64 i = 0; i < count; ++i) {
-        auto old = load_entry(at, i);
+    const u64 part = geometry_.subcluster_size();
+    const u64 end = guest + length;
+    u64 cluster = guest & ~geometry_.within();
+    for (u64 i = 0; cluster < end; ++i, cluster += geometry_.cluster_size()) {
+        auto old = load_good_entry(at, i, cluster);
         if (!old) {
-            return std::move(old).error();
+            return mark_corrupt(std::move(old).error()).error();
         }
-        if (auto good = check_l2_entry(old.value(), guest + (i << geometry_.cluster_bits)); !good) {
-            return mark_corrupt(std::move(good).error()).error();
-        }
-        const auto now = zero_entry(old.value());
+        const u64 begin = std::max(guest, cluster);
+        const u32 first = static_cast<u32>((begin - cluster) / part);
+        const u64 last = std::min(end, cluster + geometry_.cluster_size()) - cluster;
+        const auto now =
+            zero_entry(old.value(), first, static_cast<u32>((last + part - 1) / part) - first);
         if (!now) {
-            return std::min(length, i << geometry_.cluster_bits);
+            return begin - guest;
         }
         if (*now == old.value()) {
             continue;
@@ -378,11 +446,11 @@ Result<u64> Qcow2Image::zero_entries(const L2Place& at, u64 guest, u64 count, u6
         if (auto stored = store_entry(at, i, *now); !stored) {
             return std::move(stored).error();
         }
-        if ((*now & entry::offset_mask) == 0) {
+        if (!rules_.has_cluster(*now)) {
             free_later(old.value());
         }
     }
-    return std::min(length, count << geometry_.cluster_bits);
+    return length;
 }
 
 /// Takes room for packed bytes: behind the last ones, so that they share clusters.
@@ -425,6 +493,12 @@ Status Qcow2Image::write_packed(GuestOffset block, std::span<const u8> packed)
         packed.size() >= geometry_.cluster_size()) {
         return fail(Errc::invalid_argument, "compressed writes are of whole clusters");
     }
+    if (header_.has_data_file()) {
+        return fail(Errc::unsupported, "Operation not supported");
+    }
+    if (header_.encryption != encryption_method::none) {
+        return fail(Errc::unsupported, "Compression and encryption not supported at the same time");
+    }
     if (auto relieved = relieve_caches(); !relieved) {
         return relieved;
     }
@@ -451,7 +525,7 @@ Status Qcow2Image::write_packed(GuestOffset block, std::span<const u8> packed)
         return std::move(old).error();
     }
     free_later(old.value());
-    return store_entry(place.value(), 0, packed_entry(geometry_, {at.value(), packed.size()}));
+    return store_entry(place.value(), 0, {packed_entry(geometry_, {at.value(), packed.size()}), 0});
 }
 
 Status Qcow2Image::write_l1()
@@ -515,6 +589,11 @@ Status Qcow2Image::flush()
     if (file_->read_only() ||
         (!wrote_data_ && !l2_cache_.dirty() && dirty_l1_.empty() && !refcounts_.blocks_dirty())) {
         return base::ok();
+    }
+    if (data_file_) {
+        if (auto done = data_file_->flush(); !done) {
+            return done;
+        }
     }
     if (auto done = flush_counts(); !done) {
         return done;

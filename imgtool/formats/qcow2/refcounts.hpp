@@ -83,7 +83,7 @@ private:
     Status add_block(u64 table_index);
     Result<bool> counts_nothing(u64 table_index);
     Status check_takeable(u64 cluster) const;
-    u64 table_capacity() const { return table_clusters_ * geometry_.l2_entries(); }
+    u64 table_capacity() const { return table_bytes() / sizeof(u64); } // entries
 
     ByteSource& file_;
     Geometry geometry_;

@@ -86,41 +86,74 @@ void ReferenceCounter::uncount(u64 at, u64 length)
     }
 }
 
-void ReferenceCounter::count_data(u64 l2_entry, Table table, u64& next_contiguous)
+void ReferenceCounter::count_packed(const L2Entry& l2_entry, u64 index, Table table)
 {
-    const u64 offset = l2_entry & entry::offset_mask;
-    const bool active = table == Table::active;
-    if ((l2_entry & entry::compressed) != 0) {
-        if ((l2_entry & entry::copied) != 0) {
-            corrupt(fmt::format("ERROR: coffset={:#x}: copied flag must never be set for "
-                                "compressed clusters",
-                                offset));
+    if (header_.has_data_file()) {
+        return corrupt(fmt::format("ERROR compressed cluster {} with data file, entry={:#x}", index,
+                                   l2_entry.word));
+    }
+    if (l2_entry.bitmap != 0) {
+        return corrupt(fmt::format("ERROR compressed cluster {} with non-zero subcluster "
+                                   "allocation bitmap, entry={:#x}",
+                                   index, l2_entry.word));
+    }
+    if ((l2_entry.word & entry::copied) != 0) {
+        corrupt(fmt::format("ERROR: coffset={:#x}: copied flag must never be set for "
+                            "compressed clusters",
+                            rules_.cluster_at(l2_entry)));
+    }
+    const PackedRange range = packed_range(geometry_, l2_entry.word);
+    count(range.at, range.length);
+    if (table == Table::active) {
+        ++report_.allocated_clusters;
+        ++report_.compressed_clusters;
+        ++report_.fragmented_clusters; // each is read by itself
+    }
+}
+
+/// Bits that must not be set, and subclusters that cannot be.
+void ReferenceCounter::check_bits(const L2Entry& l2_entry)
+{
+    if ((l2_entry.word & entry::l2_reserved) != 0) {
+        corrupt(fmt::format("ERROR found l2 entry with reserved bits set: {:x}", l2_entry.word));
+    }
+    if (rules_.has_cluster(l2_entry)) {
+        if ((l2_entry.bitmap & l2_entry.bitmap >> kSubclusters & kAllData) != 0) {
+            corrupt(fmt::format("ERROR offset={:x}: Allocated cluster has corrupted subcluster "
+                                "allocation bitmap",
+                                rules_.cluster_at(l2_entry)));
         }
-        const PackedRange range = packed_range(geometry_, l2_entry);
-        count(range.at, range.length);
-        if (active) {
-            ++report_.allocated_clusters;
-            ++report_.compressed_clusters;
-            ++report_.fragmented_clusters; // each is read by itself
-        }
+    } else if ((l2_entry.bitmap & kAllData) != 0) {
+        corrupt("ERROR: Unallocated cluster has non-zero subcluster allocation map");
+    }
+}
+
+void ReferenceCounter::count_data(const L2Entry& l2_entry, u64 index, Table table,
+                                  u64& next_contiguous)
+{
+    if ((l2_entry.word & entry::compressed) != 0) {
+        return count_packed(l2_entry, index, table);
+    }
+    check_bits(l2_entry);
+    if (!rules_.has_cluster(l2_entry)) {
         return;
     }
-    if (offset == 0) {
-        return;
-    }
+    const u64 offset = rules_.cluster_at(l2_entry);
     if ((offset & geometry_.within()) != 0) {
         return corrupt(fmt::format("ERROR offset={:x}: Cluster is not properly aligned; L2 entry "
                                    "corrupted.",
                                    offset));
     }
-    if (active) {
+    if (table == Table::active) {
         ++report_.allocated_clusters;
         if (next_contiguous != 0 && offset != next_contiguous) {
             ++report_.fragmented_clusters;
         }
         next_contiguous = offset + geometry_.cluster_size();
     }
-    count(offset, geometry_.cluster_size());
+    if (!header_.has_data_file()) {
+        count(offset, geometry_.cluster_size());
+    }
 }
 
 Status ReferenceCounter::count_l2(u64 offset, Table table)
@@ -131,8 +164,8 @@ Status ReferenceCounter::count_l2(u64 offset, Table table)
     }
     u64 next_contiguous = 0;
     for (u64 i = 0; i < geometry_.l2_entries(); ++i) {
-        if (const u64 l2_entry = load_be<u64>(bytes, i * sizeof(u64)); l2_entry != 0) {
-            count_data(l2_entry, table, next_contiguous);
+        if (const L2Entry l2_entry = rules_.load(bytes, i); l2_entry != L2Entry{}) {
+            count_data(l2_entry, i, table, next_contiguous);
         }
     }
     return base::ok();
@@ -152,6 +185,9 @@ Status ReferenceCounter::count_l1(u64 offset, u32 entries, Table table)
         const u64 l2 = l1_entry & entry::offset_mask;
         if (l2 == 0) {
             continue;
+        }
+        if ((l1_entry & entry::l1_reserved) != 0) {
+            corrupt(fmt::format("ERROR found L1 entry with reserved bits set: {:x}", l1_entry));
         }
         if ((l2 & geometry_.within()) != 0) {
             corrupt(fmt::format("ERROR l2_offset={:x}: Table is not cluster aligned; L1 entry "
@@ -218,6 +254,7 @@ Status ReferenceCounter::count_all(const SnapshotTable& snapshots)
             return done;
         }
     }
+    count(header_.luks_place().at, header_.luks_place().length);
     count(header_.snapshots_offset, snapshots.bytes);
     for (const Extension& e : header_.extensions) {
         if (e.type != extension::bitmaps || e.data.size() < 24) {

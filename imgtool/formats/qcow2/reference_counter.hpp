@@ -1,6 +1,7 @@
 // Counts what an image really refers to, for its check.
 #pragma once
 
+#include "imgtool/formats/qcow2/l2_entry.hpp"
 #include "imgtool/formats/qcow2/layout.hpp"
 
 #include <algorithm>
@@ -32,8 +33,8 @@ class ReferenceCounter {
 public:
     ReferenceCounter(ByteSource& file, const Header& header, CheckReport& report,
                      const ProblemSink& problem)
-        : file_{file}, header_{header}, geometry_{header.geometry()}, report_{report},
-          problem_{problem}, file_clusters_{geometry_.clusters(file.size())}
+        : file_{file}, header_{header}, geometry_{header.geometry()}, rules_{header},
+          report_{report}, problem_{problem}, file_clusters_{geometry_.clusters(file.size())}
     {}
 
     Status count_all(const SnapshotTable& snapshots);
@@ -50,7 +51,9 @@ private:
     enum class Table { active, of_snapshot };
     Status count_l1(u64 offset, u32 entries, Table table);
     Status count_l2(u64 offset, Table table);
-    void count_data(u64 l2_entry, Table table, u64& next_contiguous);
+    void count_data(const L2Entry& l2_entry, u64 index, Table table, u64& next_contiguous);
+    void count_packed(const L2Entry& l2_entry, u64 index, Table table);
+    void check_bits(const L2Entry& l2_entry);
     bool check_snapshot(const Snapshot& snapshot);
     Status count_bitmaps(const Extension& e);
     void corrupt(const std::string& problem);
@@ -58,6 +61,7 @@ private:
     ByteSource& file_;
     const Header& header_;
     Geometry geometry_;
+    L2Rules rules_;
     CheckReport& report_;
     const ProblemSink& problem_;
     u64 file_clusters_;

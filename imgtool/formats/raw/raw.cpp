@@ -185,9 +185,7 @@ Result<Parameters> parse(const CreateSettings& settings)
                 return fail(Errc::invalid_argument,
                             "Parameter 'preallocation' does not accept value '" + value + "'");
             }
-        } else if (name == "nocow" && value == "on") {
-            return fail(Errc::unsupported, "nocow=on is not supported yet");
-        } // extent_size_hint is a hint, which we are free not to take
+        } // nocow is the file's; extent_size_hint is a hint, which we are free not to take
     }
     return p;
 }
@@ -205,16 +203,13 @@ Status create(ByteSource& file, const CreateSettings& settings, CreateContext&)
         return std::move(parsed).error();
     }
     const auto [size, how] = parsed.value();
-    if (auto done = preallocate(file, FileOffset{0}, size, how); !done) {
-        return done;
-    }
-    // A first block that is there lets programs find out the file's alignment for direct I/O.
-    constexpr std::array<u8, 4096> kZeroes{};
-    const u64 first = std::min<u64>(size, kZeroes.size());
-    if (auto done = file.write(FileOffset{0}, std::span{kZeroes}.first(first)); !done) {
-        return done;
-    }
-    return file.resize(size);
+    return make_raw(file, size, how);
+}
+
+Result<Measurement> measure(const CreateSettings&, const Content& content)
+{
+    const u64 size = (content.size + kSectorSize - 1) / kSectorSize * kSectorSize;
+    return Measurement{.required = size, .fully_allocated = size};
 }
 
 } // namespace
@@ -228,6 +223,7 @@ const FormatDriver kDriver{
     .create_options = kCreateOptions,
     .open_options = kOpenOptions,
     .has_backing = false,
+    .measure = measure,
     .packs = false,
 };
 

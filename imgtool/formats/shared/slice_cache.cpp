@@ -66,19 +66,24 @@ void SliceCache::make_room()
     last_at_ = ~u64{0};
 }
 
-Status SliceCache::write_dirty()
+std::vector<std::pair<u64, std::span<const u8>>> SliceCache::dirty_slices() const
 {
+    std::vector<std::pair<u64, std::span<const u8>>> dirty;
     if (dirty_count_ == 0) {
-        return base::ok();
+        return dirty;
     }
-    std::vector<u64> order;
     for (const auto& [at, slice] : slices_) {
         if (slice.dirty) {
-            order.push_back(at);
+            dirty.emplace_back(at, std::span<const u8>{slice.bytes.get(), slice_size_});
         }
     }
-    std::ranges::sort(order);
-    for (const u64 at : order) {
+    std::ranges::sort(dirty, {}, [](const auto& slice) { return slice.first; });
+    return dirty;
+}
+
+Status SliceCache::write_dirty()
+{
+    for (const auto& [at, bytes] : dirty_slices()) {
         if (auto done = store(at, slices_.at(at)); !done) {
             return done;
         }

@@ -10,6 +10,8 @@
 #include <memory>
 #include <span>
 #include <unordered_map>
+#include <utility>
+#include <vector>
 
 namespace img {
 
@@ -32,6 +34,8 @@ public:
     /// Too many dirty slices: the image should flush soon.
     bool crowded() const { return dirty_count_ * 2 > capacity_; }
 
+    /// The dirty slices with their places, in ascending order. Valid until the next call of get().
+    std::vector<std::pair<u64, std::span<const u8>>> dirty_slices() const;
     /// Writes all dirty slices, in ascending order.
     Status write_dirty();
     /// Writes the slice that begins at `at`, if it is dirty.
