@@ -12,6 +12,7 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 #include <utility>
@@ -46,8 +47,21 @@ std::string percent_encoded(const std::string& text, std::string_view also_plain
     return encoded;
 }
 
+/// Clients may run in other folders.
+std::string absolute_path(const std::string& path)
+{
+    std::error_code error;
+    const auto absolute = std::filesystem::absolute(path, error);
+    return error ? path : absolute.string();
+}
+
+/// A socket that nobody listens on. Connecting to another kind of file is refused as well.
 bool is_abandoned(const sockaddr_un& address)
 {
+    struct stat info = {};
+    if (::lstat(address.sun_path, &info) != 0 || !S_ISSOCK(info.st_mode)) {
+        return false;
+    }
     const Descriptor probe{::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)};
     return ::connect(probe.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) !=
                0 &&
@@ -153,7 +167,7 @@ Result<Listener> Listener::on_unix(const std::string& path)
     if (bound != 0) {
         return host_error(what);
     }
-    Listener listener{std::move(fd), std::filesystem::absolute(path).string(), {}};
+    Listener listener{std::move(fd), absolute_path(path), {}};
     if (::listen(listener.fd(), kBacklog) != 0) {
         return host_error(what);
     }
