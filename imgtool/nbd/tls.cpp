@@ -8,8 +8,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
+#include <cerrno>
 #include <climits>
+#include <cstring>
 #include <unistd.h>
 
 namespace img::nbd {
@@ -218,6 +219,11 @@ Status Credentials::read_folder(const std::string& folder)
     const std::string certificate = folder + "/server-cert.pem";
     const std::string key = folder + "/server-key.pem";
     const std::string authority = folder + "/ca-cert.pem";
+    for (const std::string& path : {certificate, key}) {
+        if (::access(path.c_str(), R_OK) != 0) { // which OpenSSL tells less well
+            return fail(Errc::io, fmt::format("cannot read '{}': {}", path, std::strerror(errno)));
+        }
+    }
     if (library_.use_certificate(context_, certificate.c_str()) != 1) {
         return failed(library_, "reading '" + certificate + "'");
     }
