@@ -50,7 +50,10 @@ constexpr std::array kCommands{
     Command{"map",
             "[-f fmt] [--start-offset=offset] [--max-length=len] [--output=ofmt] [-U] filename",
             run_map},
-    Command{"measure", "", nullptr},
+    Command{"measure",
+            "[--output=ofmt] [-O output_fmt] [-o options] [--size N | [--object objectdef] "
+            "[--image-opts] [-f fmt] [-l snapshot_param] filename]",
+            run_measure},
     Command{"rebase",
             "[--object objectdef] [--image-opts] [-U] [-q] [-f fmt] [-t cache] [-T src_cache] [-p] "
             "[-u] -b backing_file [-F backing_fmt] filename",
