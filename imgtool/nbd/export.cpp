@@ -37,9 +37,8 @@ Result<Export::Run> Export::run_at(u64 at, u64 limit)
     }
     const Extent& extent = found.value().extent;
     const bool data = extent.kind == Extent::Kind::data || extent.kind == Extent::Kind::compressed;
-    return Run{.length = std::min(extent.length, limit),
-               .zero = !data || extent.reads_zero,
-               .hole = !data && !extent.stored};
+    return Run{
+        .length = std::min(extent.length, limit), .zero = !data, .hole = !data && !extent.stored};
 }
 
 Status Export::read(u64 at, std::span<u8> into)
