@@ -46,11 +46,23 @@ constexpr std::array kCommands{
             "[--image-opts] [-U] [-f fmt] [-O output_fmt] [bs=block_size] [count=blocks] "
             "[skip=blocks] if=input of=output",
             run_dd},
+    Command{"diff",
+            "[--object objectdef] [--image-opts] [-U] [-p] [-q] [-f fmt] [-F fmt] [--output=ofmt] "
+            "[-o delta] filename1 filename2",
+            run_diff},
+    Command{"hash",
+            "[--object objectdef] [--image-opts] [-U] [-p] [-f fmt] [--algorithm=name] "
+            "[--block-size=size] [--tree | --flat] [--output=ofmt] filename [filename2 [...]]",
+            run_hash},
     Command{"info", "[-f fmt] [--output=ofmt] [--backing-chain] [-U] filename", run_info},
     Command{"map",
             "[-f fmt] [--start-offset=offset] [--max-length=len] [--output=ofmt] [-U] filename",
             run_map},
     Command{"measure", "", nullptr},
+    Command{"patch",
+            "[--object objectdef] [--image-opts] [-p] [-q] [-f fmt] [-O output_fmt] {-o "
+            "output_filename | --in-place} filename delta",
+            run_patch},
     Command{"rebase",
             "[--object objectdef] [--image-opts] [-U] [-q] [-f fmt] [-t cache] [-T src_cache] [-p] "
             "[-u] -b backing_file [-F backing_fmt] filename",
