@@ -1,6 +1,7 @@
 // What an image format is to the rest of the library: one FormatDriver each.
 #pragma once
 
+#include "imgtool/bitmap.hpp"
 #include "imgtool/identity.hpp"
 #include "imgtool/image.hpp"
 
@@ -43,8 +44,8 @@ struct OpenContext {
     /// Whether open_sibling() may be used for a file that the guest's data is kept in, where that
     /// is not what images of the format are always made of.
     bool trust_data_files = false;
-    /// Opens a file that the user named in `options`. Unset: options that name files are refused.
-    OpenSibling open_named = {};
+    /// The user said where the data file is: open_sibling() opens that, whatever it is asked for.
+    bool data_file_given = false;
     /// Passphrases; null: there are none.
     const Secrets* secrets = nullptr;
     /// The format's own run-time options, those of FormatDriver::open_options.
@@ -77,6 +78,8 @@ struct Content {
     u64 size = 0; // bytes of the disk
     /// Bytes that are data when disks are made of clusters of this size.
     std::function<Result<u64>(u64 cluster_size)> data_in_clusters;
+    /// The persistent bitmaps to be kept; unset: the source's format has none.
+    std::optional<std::vector<BitmapInfo>> bitmaps = {};
 };
 
 /// One supported format. Each format folder exports one of these and formats/all.cpp lists them.

@@ -91,7 +91,6 @@ Result<OpenedLayer> open_path(const OpenOptions& options, OpenFor purpose)
     OpenContext context{.purpose = purpose,
                         .open_sibling = sibling_opener(options, options.path),
                         .trust_data_files = options.backing.trust_data_files,
-                        .open_named = named_opener(options),
                         .secrets = options.secrets,
                         .options = options.format_options,
                         .no_io = options.no_io};
@@ -110,12 +109,10 @@ Result<OpenedLayer> open_path(const OpenOptions& options, OpenFor purpose)
 /// Opens an image that is described by a tree of nodes.
 class NodeOpener {
 public:
-    NodeOpener(const OpenOptions& options, OpenFor purpose)
-        : options_{options}, purpose_{purpose}, tree_{*options.node}, how_{options,
-                                                                           options.read_only,
-                                                                           options.share,
-                                                                           options.unsafe,
-                                                                           options.node_depth}
+    NodeOpener(const OpenOptions& options, OpenFor purpose, BackingOptions backing)
+        : options_{options}, purpose_{purpose}, knows_backing_{backing == BackingOptions::known},
+          tree_{*options.node}, how_{options, options.read_only, options.share, options.unsafe,
+                                     options.node_depth}
     {}
 
     Result<OpenedLayer> open()
@@ -148,7 +145,7 @@ private:
         if (backing->kind == node::Value::Kind::null || backing->text.empty()) {
             without_backing_ = true;
             tree_.take("backing");
-        } else if (!options_.no_io) { // `info` opens no backing file, and so does not know it
+        } else if (knows_backing_) {
             return std::move(refuse_reference(*backing)).error().in("Could not open backing file");
         }
         return base::ok();
@@ -212,7 +209,7 @@ private:
                                               std::unique_ptr<ByteSource> file,
                                               const node::NodeName& name)
     {
-        if (!options_.no_io && (!(backing_ = tree_.take_under("backing")).empty()) &&
+        if (knows_backing_ && (!(backing_ = tree_.take_under("backing")).empty()) &&
             !format.has_backing) {
             return fail(Errc::invalid_argument, "Driver doesn't support backing files");
         }
@@ -231,12 +228,11 @@ private:
         for (auto& setting : format_options.value()) {
             all.push_back(std::move(setting));
         }
-        const bool named_data_file = !data_file.empty();
+        const bool given = !data_file.empty();
         OpenContext context{.purpose = purpose_,
                             .open_sibling = siblings(std::move(data_file), name),
-                            .trust_data_files =
-                                options_.backing.trust_data_files || named_data_file,
-                            .open_named = named_opener(options_),
+                            .trust_data_files = options_.backing.trust_data_files,
+                            .data_file_given = given,
                             .secrets = options_.secrets,
                             .options = std::move(all),
                             .no_io = options_.no_io};
@@ -252,8 +248,10 @@ private:
         options.unsafe = how_.unsafe;
         if (data_file.empty()) {
             if (!name.origin) {
-                return [why = name.no_origin](
-                           const std::string&) -> Result<std::unique_ptr<ByteSource>> {
+                const std::string why =
+                    fmt::format("Cannot use relative paths with VMDK descriptor file '{}': {}",
+                                name.shown(), name.no_origin);
+                return [why](const std::string&) -> Result<std::unique_ptr<ByteSource>> {
                     return fail(Errc::unsupported, why);
                 };
             }
@@ -320,6 +318,7 @@ private:
 
     const OpenOptions& options_;
     OpenFor purpose_;
+    bool knows_backing_;
     node::Options tree_;
     node::How how_;
     node::Options backing_ = {};
@@ -360,11 +359,6 @@ Result<std::unique_ptr<ByteSource>> open_further(const OpenOptions& options,
 } // namespace
 
 /// Opens files that the user named.
-OpenSibling named_opener(const OpenOptions& options)
-{
-    return [options](const std::string& path) { return open_further(options, path); };
-}
-
 OpenSibling sibling_opener(const OpenOptions& options, std::string origin)
 {
     return [options, origin = std::move(origin)](
@@ -389,9 +383,9 @@ OpenSibling sibling_opener(const OpenOptions& options, std::string origin)
     };
 }
 
-Result<OpenedLayer> open_one(const OpenOptions& options, OpenFor purpose)
+Result<OpenedLayer> open_one(const OpenOptions& options, OpenFor purpose, BackingOptions backing)
 {
-    return options.node != nullptr ? NodeOpener{options, purpose}.open()
+    return options.node != nullptr ? NodeOpener{options, purpose, backing}.open()
                                    : open_path(options, purpose);
 }
 

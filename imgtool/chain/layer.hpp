@@ -14,16 +14,17 @@ struct OpenedLayer {
     bool without_backing = false; // "backing": null
 };
 
+/// Whether options for the backing file are known or, as to `info`, mean nothing.
+enum class BackingOptions : u8 { known, unknown };
+
 /// Opens the image that `options` names, without its backing files.
-Result<OpenedLayer> open_one(const OpenOptions& options, OpenFor purpose);
+Result<OpenedLayer> open_one(const OpenOptions& options, OpenFor purpose,
+                             BackingOptions backing = BackingOptions::known);
 
 /// The format that was asked for, or the one that the file looks like.
 Result<const FormatDriver*> choose_format(ByteSource& file, const std::string& asked);
 
 /// Opens further files that the image at `origin` names, where the caller's policy lets it.
 OpenSibling sibling_opener(const OpenOptions& options, std::string origin);
-
-/// Opens files that the user named.
-OpenSibling named_opener(const OpenOptions& options);
 
 } // namespace img

@@ -60,7 +60,8 @@ std::function<bool(const std::string& path)> only_inside(std::vector<std::string
 
 Result<Layer> open_layer(const OpenOptions& options, OpenFor purpose)
 {
-    auto opened = open_one(options, purpose);
+    auto opened =
+        open_one(options, purpose, options.no_io ? BackingOptions::unknown : BackingOptions::known);
     if (!opened) {
         return std::move(opened).error();
     }
@@ -115,6 +116,9 @@ Result<bool> go_to_backing(const OpenedLayer& above, const OpenOptions& options,
     next.format.clear();
     next.format_options.clear();
     next.node = nullptr;
+    // What was only guessed to be an image of some kind may be what a guest wrote.
+    next.backing.trust_data_files = options.backing.trust_data_files &&
+                                    (!info.backing_format.empty() || options.backing.trust_probed);
     const bool other_file =
         above.backing.has("file") || !node::Options{above.backing}.take_under("file").empty();
     if (!other_file && !info.backing_name.empty()) {

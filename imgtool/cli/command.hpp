@@ -69,6 +69,7 @@ enum LongOption {
     kOptSalvage,
     kOptStartOffset,
     kOptMaxLength,
+    kOptSize,
     kOptPreallocation,
     kOptShrink,
     kOptFull
@@ -100,6 +101,7 @@ int run_convert(int argc, char** argv);
 int run_info(int argc, char** argv);
 int run_check(int argc, char** argv);
 int run_map(int argc, char** argv);
+int run_measure(int argc, char** argv);
 int run_resize(int argc, char** argv);
 int run_snapshot(int argc, char** argv);
 int run_compare(int argc, char** argv);

@@ -3,6 +3,7 @@
 #include "imgtool/cli/numbers.hpp"
 #include "imgtool/cli/open_named.hpp"
 #include "imgtool/cli/progress.hpp"
+#include "imgtool/node/name.hpp"
 #include "imgtool/ops/rate_limit.hpp"
 
 #include <fmt/format.h>
@@ -75,7 +76,7 @@ std::optional<std::size_t> find_base(ChainDisk& disk, const std::string& name)
     const auto& layers = disk.layers();
     for (std::size_t depth = 1; depth < layers.size(); ++depth) {
         const Layer& overlay = layers[depth - 1];
-        const auto resolved = resolve_backing(overlay.path, name);
+        const auto resolved = node::join_name(overlay.origin, name);
         if (overlay.image->info().backing_name == name ||
             (resolved && same_file(layers[depth].path, resolved.value()))) {
             return depth;
@@ -90,12 +91,15 @@ Result<std::unique_ptr<ChainDisk>> split_off(ChainDisk& disk, std::size_t depth,
                                              const Request& request)
 {
     auto& layers = disk.layers();
-    const OpenOptions options{.path = layers[depth].path,
-                              .format = layers[depth].probed ? "" : layers[depth].format,
-                              .read_only = false,
-                              .backing = {.trust_probed = true},
-                              .unsafe = request.cache == "unsafe",
-                              .secrets = &request.common.secrets};
+    OpenOptions options{.path = {},
+                        .format = layers[depth].probed ? "" : layers[depth].format,
+                        .read_only = false,
+                        .backing = {.nodes = true, .trust_probed = true, .trust_data_files = true},
+                        .unsafe = request.cache == "unsafe",
+                        .secrets = &request.common.secrets};
+    if (auto used = node::use_layer(options, layers[depth]); !used) {
+        return std::move(used).error();
+    }
     layers.erase(layers.begin() + static_cast<std::ptrdiff_t>(depth), layers.end());
     return open_chain(options);
 }

@@ -38,22 +38,42 @@ Taken take_common(int c, const char* value, Common& common)
     }
 }
 
+namespace {
+
+OpenOptions trusting_options(const Common& common, const std::string& format)
+{
+    OpenOptions options{.path = {}, .format = format};
+    options.share = common.share;
+    options.secrets = &common.secrets;
+    options.backing = {.nodes = true, .trust_probed = true, .trust_data_files = true};
+    return options;
+}
+
+} // namespace
+
+Result<OpenOptions> named_options(const Common& common, const std::string& name,
+                                  const std::string& format)
+{
+    OpenOptions options = trusting_options(common, format);
+    if (auto used = node::use_name(options, name); !used) {
+        return std::move(used).error().in("Could not open '" + name + "'");
+    }
+    return options;
+}
+
 Result<OpenOptions> open_options(const Common& common, const std::string& name,
                                  const std::string& format)
 {
-    OpenOptions options{.path = name, .format = format};
-    options.share = common.share;
-    options.secrets = &common.secrets;
-    // As qemu-img: an image that the user named may name its other files as it likes.
-    options.backing = {.nodes = true, .trust_probed = true, .trust_data_files = true};
-    if (common.image_opts && !format.empty()) {
+    if (!common.image_opts) {
+        return named_options(common, name, format);
+    }
+    if (!format.empty()) {
         return base::fail(base::Errc::invalid_argument,
                           "--image-opts and --format are mutually exclusive");
     }
-    auto named =
-        common.image_opts ? node::use_image_opts(options, name) : node::use_name(options, name);
-    if (!named) {
-        return std::move(named).error().in("Could not open '" + name + "'");
+    OpenOptions options = trusting_options(common, format);
+    if (auto used = node::use_image_opts(options, name); !used) {
+        return std::move(used).error().in("Could not open '" + name + "'");
     }
     return options;
 }

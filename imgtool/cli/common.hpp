@@ -53,6 +53,12 @@ enum class Taken : u8 { yes, no, bad };
 /// prints the help page and ends the program. A command lists the letters it wants of "hUqp".
 Taken take_common(int c, const char* value, Common& common);
 
+/// How to open what the user, or an image that the user named, calls `name`. As with qemu-img, such
+/// an image may name its backing files as it likes ("json:", "nbd://"), however deep the chain;
+/// only images that were found by probing a backing file may not.
+Result<OpenOptions> named_options(const Common& common, const std::string& name,
+                                  const std::string& format);
+
 /// How to open the image that the user calls `name`: a file, or options after --image-opts.
 /// `format` is that of -f; empty when not given. `common` must outlive the opening. Errors are
 /// whole messages.

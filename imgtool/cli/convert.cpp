@@ -69,6 +69,8 @@ private:
     bool make_target();
     bool open_target();
     bool check_target();
+    bool measure_data();
+    bool show(u64 done, u64 total);
     bool copy();
     bool take_bitmaps();
 
@@ -86,6 +88,14 @@ private:
     std::string backing_;
     std::string backing_format_;
     u64 total_ = 0; // bytes
+
+    /// Where data ends in the target, and how much of it there is up to there. Only for -p.
+    struct DataEnd {
+        u64 at;   // bytes
+        u64 data; // bytes
+    };
+    std::vector<DataEnd> data_ends_;
+    std::size_t passed_ = 0; // of data_ends_
 };
 
 bool Conversion::open_sources()
@@ -279,6 +289,10 @@ bool Conversion::open_target()
                                   .writable = true,
                                   .cache = request_.cache,
                                   .format_options = key_secrets(request_.settings)});
+    if (target_ != nullptr && request_.compress &&
+        target_->layers().front().image->info().cluster_size == 0) {
+        return fail("invalid cluster size");
+    }
     return target_ != nullptr;
 }
 
@@ -297,20 +311,66 @@ bool Conversion::check_target()
     return true;
 }
 
+/// Holes take no time, so that -p shows how much of the data is copied.
+bool Conversion::measure_data()
+{
+    if (!progress_.shown()) {
+        return true;
+    }
+    constexpr u64 kStep = u64{2} << 20; // bytes
+    u64 start = 0;
+    u64 data = 0;
+    for (const auto& source : sources_) {
+        for (u64 offset = 0; offset < source->size();) {
+            auto found = source->find(offset, source->size() - offset, MapDetail::exact);
+            if (!found) {
+                break; // the copy will tell, or salvage
+            }
+            const auto& [extent, depth] = found.value();
+            const bool zero =
+                extent.kind == Extent::Kind::zero || extent.kind == Extent::Kind::backing;
+            const u64 end = offset + extent.length;
+            if ((zero && request_.sparse_size != u64{0}) || (!backing_.empty() && depth > 0)) {
+                offset = end;
+            }
+            while (offset < end) {
+                const u64 n = std::min(kStep, end - offset);
+                offset += n;
+                data += n;
+                data_ends_.push_back({start + offset, data});
+            }
+        }
+        start += source->size();
+    }
+    return true;
+}
+
+bool Conversion::show(u64 done, u64 total)
+{
+    if (data_ends_.empty()) {
+        return progress_.step(done, total);
+    }
+    const std::size_t before = passed_;
+    while (passed_ < data_ends_.size() && data_ends_[passed_].at <= done) {
+        ++passed_;
+    }
+    return passed_ == before ? !interrupted()
+                             : progress_.step(data_ends_[passed_ - 1].data, data_ends_.back().data);
+}
+
 bool Conversion::copy()
 {
     const bool fresh = !request_.skip_create && !is_block_device(request_.target);
     RateLimit limit{request_.rate};
-    ConvertOptions options{
-        .sparse_size = request_.sparse_size.value_or(4096),
-        .compress = request_.compress,
-        .target_is_zero =
-            request_.target_is_zero ||
-            (fresh && backing_.empty() && target_->layers().front().image->is_zero_when_new()),
-        .target_has_backing = !backing_.empty(),
-        .own_zeroes = request_.skip_create,
-        .threads = request_.threads,
-        .progress = [this](u64 done, u64 total) { return progress_.step(done, total); }};
+    ConvertOptions options{.sparse_size = request_.sparse_size.value_or(4096),
+                           .compress = request_.compress,
+                           .target_is_zero = request_.target_is_zero ||
+                                             (fresh && backing_.empty() &&
+                                              target_->layers().front().image->is_zero_when_new()),
+                           .target_has_backing = !backing_.empty(),
+                           .own_zeroes = request_.skip_create,
+                           .threads = request_.threads,
+                           .progress = [this](u64 done, u64 total) { return show(done, total); }};
     if (request_.salvage) {
         options.salvage = [this](u64 offset, const base::Error& error) {
             if (!request_.common.quiet) {
@@ -352,11 +412,12 @@ bool Conversion::take_bitmaps()
 bool Conversion::run()
 {
     using Step = bool (Conversion::*)();
-    static constexpr Step kSteps[]{
-        &Conversion::open_sources,   &Conversion::choose_snapshot, &Conversion::choose_format,
-        &Conversion::choose_backing, &Conversion::check_packing,   &Conversion::check_bitmaps,
-        &Conversion::make_target,    &Conversion::open_target,     &Conversion::check_target,
-        &Conversion::copy,           &Conversion::take_bitmaps};
+    static constexpr Step kSteps[]{&Conversion::open_sources,  &Conversion::choose_snapshot,
+                                   &Conversion::choose_format, &Conversion::choose_backing,
+                                   &Conversion::check_packing, &Conversion::check_bitmaps,
+                                   &Conversion::make_target,   &Conversion::open_target,
+                                   &Conversion::check_target,  &Conversion::measure_data,
+                                   &Conversion::copy,          &Conversion::take_bitmaps};
     for (const Step step : kSteps) {
         if (!(this->*step)()) {
             return false;

@@ -3,6 +3,7 @@
 #include "imgtool/cli/command.hpp"
 #include "imgtool/cli/object.hpp"
 #include "imgtool/formats/all.hpp"
+#include "imgtool/node/name.hpp"
 #include "imgtool/open.hpp"
 
 #include <fmt/format.h>
@@ -129,13 +130,14 @@ Status use_backing(const Request& request, std::optional<u64>& size)
     if (request.trust_backing) {
         return base::ok();
     }
-    auto path = resolve_backing(request.path, *name);
-    if (!path) {
-        return std::move(path).error();
+    OpenOptions options{.path = {},
+                        .format = format != nullptr ? *format : std::string{},
+                        .backing = {.nodes = true, .trust_probed = true, .trust_data_files = true},
+                        .no_io = true}; // only the size is asked for, so no key is
+    if (auto used = node::use_name(options, *node::join_name(request.path, *name)); !used) {
+        return fail(used.error().message + "\nCould not open backing image.");
     }
-    auto disk = open_chain({.path = path.value(),
-                            .format = format != nullptr ? *format : std::string{},
-                            .backing = {.trust_probed = true, .trust_data_files = true}});
+    auto disk = open_chain(options);
     if (!disk) {
         return fail(disk.error().message + "\nCould not open backing image.");
     }
@@ -153,7 +155,10 @@ std::string describe(const Request& request, const CreateSettings& settings)
 {
     std::string text = fmt::format("Formatting '{}', fmt={}", request.path, request.format);
     for (const auto& [name, value] : settings) {
-        text += fmt::format(" {}={}", name, value);
+        text += fmt::format(" {}=", name);
+        for (const char c : value) {
+            text += c == ',' ? std::string{",,"} : std::string{c}; // as it would be given to -o
+        }
     }
     return text + "\n";
 }

@@ -58,7 +58,10 @@ constexpr std::array kCommands{
     Command{"map",
             "[-f fmt] [--start-offset=offset] [--max-length=len] [--output=ofmt] [-U] filename",
             run_map},
-    Command{"measure", "", nullptr},
+    Command{"measure",
+            "[--output=ofmt] [-O output_fmt] [-o options] [--size N | [--object objectdef] "
+            "[--image-opts] [-f fmt] [-l snapshot_param] filename]",
+            run_measure},
     Command{"patch",
             "[--object objectdef] [--image-opts] [-p] [-q] [-f fmt] [-O output_fmt] {-o "
             "output_filename | --in-place} filename delta",

@@ -101,7 +101,7 @@ Row row_of(ChainDisk& disk, const ChainDisk::Found& found, u64 start)
             .length = e.length,
             .depth = found.depth,
             .present = e.kind != Extent::Kind::backing,
-            .zero = e.kind == Extent::Kind::zero || e.kind == Extent::Kind::backing || e.reads_zero,
+            .zero = e.kind == Extent::Kind::zero || e.kind == Extent::Kind::backing,
             .data = e.kind == Extent::Kind::data || e.kind == Extent::Kind::compressed || e.stored,
             .offset = std::nullopt,
             .file = {}};

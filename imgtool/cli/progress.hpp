@@ -12,6 +12,7 @@ public:
     Progress(const Progress&) = delete;
     Progress& operator=(const Progress&) = delete;
 
+    bool shown() const { return shown_; }
     void show(double percent);
     /// The same from counts; false once the user interrupted the command.
     bool step(unsigned long long done, unsigned long long total);

@@ -3,6 +3,7 @@
 #include "imgtool/cli/open_named.hpp"
 #include "imgtool/cli/progress.hpp"
 #include "imgtool/formats/all.hpp"
+#include "imgtool/node/name.hpp"
 
 #include <fmt/format.h>
 
@@ -84,17 +85,17 @@ Result<NewBacking> open_new_backing(const Request& request, ChainDisk& disk)
     if (request.backing->empty()) {
         return found;
     }
-    auto path = resolve_backing(disk.layers().front().path, *request.backing);
+    const auto path = node::join_name(disk.layers().front().origin, *request.backing);
     if (!path) {
-        return std::move(path).error().in("Could not resolve backing filename");
+        return base::fail(base::Errc::unsupported, "Could not resolve backing filename");
     }
-    OpenOptions options{.path = path.value(),
-                        .format = request.backing_format,
-                        .backing = {.trust_probed = true},
-                        .share = request.common.share,
-                        .secrets = &request.common.secrets};
+    auto named = named_options(request.common, *path, request.backing_format);
+    if (!named) {
+        return std::move(named).error();
+    }
+    OpenOptions options = std::move(named).value();
     for (std::size_t depth = 1; depth < disk.layers().size(); ++depth) {
-        if (same_file(disk.layers()[depth].path, path.value())) {
+        if (same_file(disk.layers()[depth].path, *path)) {
             found.kept_depth = depth;
             options.format = disk.layers()[depth].format;
             break;

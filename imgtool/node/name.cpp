@@ -45,6 +45,16 @@ Status use_image_opts(OpenOptions& options, const std::string& text)
     return base::ok();
 }
 
+Status use_layer(OpenOptions& options, const Layer& layer)
+{
+    if (layer.node != nullptr) {
+        return use_name(options, layer.path);
+    }
+    options.node = nullptr;
+    options.path = layer.path;
+    return base::ok();
+}
+
 Result<std::string> plain_path(const std::string& name)
 {
     if (!has_protocol(name)) {

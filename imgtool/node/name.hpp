@@ -15,6 +15,9 @@ Status use_name(OpenOptions& options, const std::string& name);
 /// The same from "driver=qcow2,file.filename=x" (--image-opts).
 Status use_image_opts(OpenOptions& options, const std::string& text);
 
+/// The image of an open chain again.
+Status use_layer(OpenOptions& options, const Layer& layer);
+
 /// The plain path of an image that is to be made: "file:" is taken off, other protocols are refused
 /// as qemu-img does.
 Result<std::string> plain_path(const std::string& name);

@@ -20,8 +20,7 @@ ConvertJob::Kind ConvertPlan::kind_of(const ChainDisk::Found& found) const
         return skip;
     }
     const Extent::Kind kind = found.extent.kind;
-    if (rules_.keep_zeroes || (kind != Extent::Kind::zero && kind != Extent::Kind::backing &&
-                               !found.extent.reads_zero)) {
+    if (rules_.keep_zeroes || (kind != Extent::Kind::zero && kind != Extent::Kind::backing)) {
         return data;
     }
     return rules_.target_is_zero && !rules_.only_top_layer ? skip : zero;
@@ -47,7 +46,8 @@ Result<bool> ConvertPlan::next(ConvertJob& job)
     job.at = start_ + offset_;
     job.length = found.value().extent.length;
     job.pieces.clear();
-    if (job.kind != ConvertJob::Kind::data && offset_ + job.length < disk.size()) {
+    const bool last = source_ + 1 == sources_.size() && offset_ + job.length == disk.size();
+    if (job.kind != ConvertJob::Kind::data && !last) {
         // What remains of the last granule is copied together with what follows.
         job.length -= std::min(job.length, (job.at + job.length) % rules_.edge);
         if (job.length == 0) {
@@ -58,41 +58,52 @@ Result<bool> ConvertPlan::next(ConvertJob& job)
         if (auto done = gather(job); !done) {
             return std::move(done).error();
         }
+    } else {
+        offset_ += job.length;
     }
-    offset_ += job.length;
     return true;
 }
 
 /// Finds the pieces of a data job: up to the end of the data, rounded up to an edge, or of the job.
+/// Where sources meet within an edge the job goes on into the next one.
 Status ConvertPlan::gather(ConvertJob& job)
 {
-    ChainDisk& disk = *sources_[source_];
     const u64 job_end = job.at - job.at % rules_.job_size + rules_.job_size;
-    const u64 limit = std::min(job_end - start_, disk.size()); // on the source disk
-    u64 offset = offset_;
-    u64 wanted = offset_ + 1; // to be copied at least up to here
-    while (offset < limit) {
-        auto found = disk.find(offset, limit - offset, MapDetail::exact);
+    u64 at = job.at;
+    u64 wanted = at + 1; // to be copied at least up to here
+    while (at < job_end) {
+        ChainDisk& disk = *sources_[source_];
+        if (offset_ == disk.size()) {
+            if (at % rules_.edge == 0 || source_ + 1 == sources_.size()) {
+                break;
+            }
+            start_ += offset_;
+            offset_ = 0;
+            ++source_;
+            continue;
+        }
+        auto found =
+            disk.find(offset_, std::min(job_end - at, disk.size() - offset_), MapDetail::exact);
         if (!found) {
             return std::move(found).error();
         }
         ChainDisk::Found& f = found.value();
         u64 length = f.extent.length;
         if (kind_of(f) == ConvertJob::Kind::data) {
-            wanted = offset + length;
+            wanted = at + length;
         } else {
-            const u64 end =
-                (start_ + wanted + rules_.edge - 1) / rules_.edge * rules_.edge - start_;
-            if (offset >= end) {
+            const u64 end = (wanted + rules_.edge - 1) / rules_.edge * rules_.edge;
+            if (at >= end) {
                 break;
             }
-            length = std::min(length, end - offset);
+            length = std::min(length, end - at);
             f.extent.length = length;
         }
-        job.pieces.push_back({disk.layers()[f.depth].image.get(), f.extent, offset});
-        offset += length;
+        job.pieces.push_back({disk.layers()[f.depth].image.get(), f.extent, offset_});
+        at += length;
+        offset_ += length;
     }
-    job.length = offset - offset_;
+    job.length = at - job.at;
     return base::ok();
 }
 

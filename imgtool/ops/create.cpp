@@ -1,5 +1,6 @@
 #include "imgtool/ops/create.hpp"
 
+#include "imgtool/node/name.hpp"
 #include "imgtool/open.hpp"
 #include "imgtool/source/file_source.hpp"
 
@@ -167,7 +168,7 @@ OpenSibling sibling_reader(const std::string& path)
 
 } // namespace
 
-Status create_image(const FormatDriver& format, const std::string& path,
+Status create_image(const FormatDriver& format, const std::string& name,
                     const CreateSettings& completed, const Secrets* secrets)
 {
     if (format.create == nullptr) {
@@ -177,10 +178,19 @@ Status create_image(const FormatDriver& format, const std::string& path,
     if (auto good = format.check_settings(completed); !good) {
         return good; // whatever is at `path` stays as it is
     }
+    auto plain = node::plain_path(name);
+    if (!plain) {
+        return std::move(plain).error();
+    }
+    const std::string& path = plain.value();
     const bool existed = ::access(path.c_str(), F_OK) == 0;
     auto file = FileSource::create(path);
     if (!file) {
         return std::move(file).error();
+    }
+    if (std::ranges::find(completed, std::pair<std::string, std::string>{"nocow", "on"}) !=
+        completed.end()) {
+        file.value()->avoid_copy_on_write();
     }
     std::vector<std::string> siblings;
     CreateContext context{.make_sibling = sibling_maker(path, siblings),

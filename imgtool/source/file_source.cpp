@@ -248,6 +248,15 @@ FileSource::KnownRun FileSource::find_run(u64 at) const
         .begin = at, .end = known ? std::min(size_, static_cast<u64>(hole)) : size_, .data = true};
 }
 
+void FileSource::avoid_copy_on_write()
+{
+    int flags = 0;
+    if (::ioctl(fd_, FS_IOC_GETFLAGS, &flags) == 0) {
+        flags |= FS_NOCOW_FL;
+        (void)::ioctl(fd_, FS_IOC_SETFLAGS, &flags); // most file systems know no such thing
+    }
+}
+
 u64 FileSource::allocated() const
 {
     struct stat st = {};

@@ -37,6 +37,9 @@ public:
     Result<Run> run_at(FileOffset at) override;
     u64 allocated() const override;
 
+    /// Asks the host's file system (Btrfs) to write a new, empty file in place.
+    void avoid_copy_on_write();
+
     /// The open file; for copy_file_range and the like.
     int descriptor() const { return fd_; }
     /// When set, flush() does not wait for the disk (cache mode "unsafe").

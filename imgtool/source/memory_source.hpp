@@ -22,7 +22,8 @@ public:
 
     const std::string& name() const override { return name_; }
     u64 size() const override { return bytes_->size(); }
-    bool read_only() const override { return false; }
+    bool read_only() const override { return read_only_; }
+    void set_read_only() { read_only_ = true; }
     u64 allocated() const override { return bytes_->size(); }
     Status flush() override { return base::ok(); }
 
@@ -80,6 +81,7 @@ private:
 
     std::shared_ptr<std::vector<u8>> bytes_;
     u64 limit_; // bytes
+    bool read_only_ = false;
     std::string name_ = "memory";
 };
 

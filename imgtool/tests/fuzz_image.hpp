@@ -40,16 +40,22 @@ inline void use_image(std::unique_ptr<Image> image)
     (void)disk.write(disk.size() - n, std::span{bytes}.first(n));
 }
 
+/// How the file says it is opened.
+enum class FuzzAccess { read_write, read_only };
+
 /// Opens the bytes as each kind of user would. `context` has keys and options.
 inline void fuzz_image(const FormatDriver& driver, std::span<const u8> bytes,
-                       const OpenContext& context = {})
+                       const OpenContext& context = {}, FuzzAccess access = FuzzAccess::read_write)
 {
     const auto open = [&](OpenFor purpose) {
         OpenContext with = context;
         with.purpose = purpose;
-        auto image = driver.open(std::make_unique<MemorySource>(
-                                     std::vector<u8>{bytes.begin(), bytes.end()}, kFuzzFileLimit),
-                                 with);
+        auto file = std::make_unique<MemorySource>(std::vector<u8>{bytes.begin(), bytes.end()},
+                                                   kFuzzFileLimit);
+        if (access == FuzzAccess::read_only) {
+            file->set_read_only();
+        }
+        auto image = driver.open(std::move(file), with);
         return image ? std::move(image).value() : nullptr;
     };
     if (auto image = open(OpenFor::use)) {

@@ -21,6 +21,7 @@ TEST_CASE("against qemu-img: vpc, what is said and refused")
              "map x",
              "create -f vpc -o subformat=fixed x 10M",
              "info -f vpc x",
+             "info -f vpc --output=json x",
              "create -f vpc -o force_size,subformat=dynamic x 1000",
              "info x",
              "create -f vpc -o help",

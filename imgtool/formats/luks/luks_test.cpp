@@ -236,7 +236,8 @@ TEST_CASE("luks measure: the header and the data")
     const auto settings =
         need(complete_settings(luks::kDriver, {{"size", "1G"}, {"key-secret", "x"}}));
 
-    CHECK(need(luks::kDriver.measure(settings, {.size = u64{1} << 30})).required == 1075810304);
+    CHECK(need(luks::kDriver.measure(settings, {.size = u64{1} << 30, .data_in_clusters = {}}))
+              .required == 1075810304);
 }
 
 TEST_CASE("encrypted qcow and qcow2: what is written is read, and is not there in clear")

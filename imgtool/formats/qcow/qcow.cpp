@@ -62,7 +62,7 @@ Status apply(Parameters& p, const std::string& name, const std::string& value)
         p.encrypt_format = value;
     } else if (name == "encrypt.key-secret") {
         p.key_secret = value;
-    } else if ((name == "preallocation" || name == "nocow") && value != "off") {
+    } else if (name == "preallocation" && value != "off") {
         return fail(Errc::unsupported, name + "=" + value + " is not supported yet");
     } // the format of a backing file is not stored; extent_size_hint is a hint
     return base::ok();

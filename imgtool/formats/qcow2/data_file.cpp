@@ -14,32 +14,12 @@ namespace {
 using base::Errc;
 using base::fail;
 
-/// The option `data-file`, a file name, or `data-file.filename` with the driver of plain files.
-Result<std::string> named_by_user(const OpenContext& context)
-{
-    std::string name;
-    for (const auto& [key, value] : context.options) {
-        if (key == "data-file" || key == "data-file.filename") {
-            name = value;
-        } else if (key == "data-file.driver" && value != "file") {
-            return fail(
-                Errc::unsupported,
-                fmt::format("a data file through the driver '{}' is not supported yet", value));
-        }
-    }
-    return name;
-}
-
 } // namespace
 
 Result<std::unique_ptr<ByteSource>> open_data_file(const Header& header, OpenContext& context)
 {
-    auto named = named_by_user(context);
-    if (!named) {
-        return std::move(named).error();
-    }
     if (!header.has_data_file()) {
-        if (!named.value().empty()) {
+        if (context.data_file_given) {
             return fail(Errc::invalid_argument,
                         "'data-file' can only be set for images with an external data file");
         }
@@ -48,19 +28,17 @@ Result<std::unique_ptr<ByteSource>> open_data_file(const Header& header, OpenCon
     if (context.no_io) {
         return std::unique_ptr<ByteSource>{};
     }
-    const bool by_user = !named.value().empty();
-    const std::string name = by_user ? named.value() : header.data_file_name();
-    if (name.empty()) {
+    const std::string name = header.data_file_name();
+    if (name.empty() && !context.data_file_given) {
         return fail(Errc::invalid_argument, "'data-file' is required for this image");
     }
-    const OpenSibling& open = by_user ? context.open_named : context.open_sibling;
-    if (!open || (!by_user && !context.trust_data_files)) {
+    if (!context.open_sibling || !(context.trust_data_files || context.data_file_given)) {
         return fail(Errc::unsupported,
                     fmt::format("the image keeps its data in another file, '{}', which is not "
                                 "opened without the caller's permission",
                                 name));
     }
-    return open(name);
+    return context.open_sibling(name);
 }
 
 } // namespace img::qcow2

@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdlib>
 
@@ -130,8 +131,10 @@ Status apply(CreateParameters& p, const std::string& name, const std::string& va
         return choose(p.codec, kCodecs, "compression-type", value);
     } else if (name == "preallocation") {
         return choose(p.preallocation, kPreallocations, name, value);
-    } else if (name == "extent_size_hint" || value == "off" || name.starts_with("encrypt")) {
-        return base::ok(); // a hint, a feature that is not wanted, or for parse_encryption()
+    } else if (name == "extent_size_hint" || name == "nocow" || value == "off" ||
+               name.starts_with("encrypt")) {
+        // a hint, a matter of the host file, a feature that is not wanted, or for parse_encryption()
+        return base::ok();
     } else {
         return fail(Errc::unsupported, fmt::format("{}={} is not supported yet", name, value));
     }
@@ -169,6 +172,54 @@ Status create_from_settings(ByteSource& file, const CreateSettings& settings,
                       : Status{std::move(parameters).error()};
 }
 
+bool is_encryption(std::string_view name)
+{
+    return name.starts_with("encrypt");
+}
+
+/// What measure says of values that create words differently.
+Status check_for_measure(const CreateSettings& settings)
+{
+    for (const auto& [name, value] : settings) {
+        const auto is_value = [&value = value](const auto& word) { return word.text == value; };
+        if (name == "compat" && std::ranges::none_of(kVersions, is_value)) {
+            return fail(Errc::invalid_argument, "Invalid compatibility level: '" + value + "'");
+        }
+        if (name == "preallocation" && std::ranges::none_of(kPreallocations, is_value)) {
+            return fail(Errc::invalid_argument, "invalid parameter value: " + value);
+        }
+    }
+    return base::ok();
+}
+
+Result<Measurement> measure_from_settings(const CreateSettings& settings, const Content& content)
+{
+    if (auto good = check_for_measure(settings); !good) {
+        return std::move(good).error();
+    }
+    CreateSettings plain;
+    for (const auto& setting : settings) {
+        if (!is_encryption(setting.first)) {
+            plain.push_back(setting);
+        }
+    }
+    auto parameters = parse(plain);
+    if (!parameters) {
+        return std::move(parameters).error();
+    }
+    CreateParameters& p = parameters.value();
+    const bool odd_width = p.version < 3 && p.refcount_bits != 16;
+    if (auto good = check_sizes(p); !good) {
+        return std::move(good).error();
+    }
+    if (odd_width) {
+        return fail(Errc::invalid_argument,
+                    "Different refcount widths than 16 bits require compatibility level 1.1 or "
+                    "above (use compat=1.1 or greater)");
+    }
+    return measure(p, settings, content);
+}
+
 } // namespace
 
 const FormatDriver kDriver{
@@ -181,6 +232,7 @@ const FormatDriver kDriver{
     .amend_options = kAmendOptions,
     .open_options = kOpenOptions,
     .has_backing = true,
+    .measure = measure_from_settings,
 };
 
 } // namespace img::qcow2

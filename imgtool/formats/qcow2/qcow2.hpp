@@ -31,10 +31,16 @@ struct CreateParameters {
 };
 
 Status check_parameters(const CreateParameters& parameters);
+/// Of those, what all sizes follow from: clusters and refcount widths.
+Status check_sizes(const CreateParameters& parameters);
 
 /// Makes an empty image in an empty file; `make_sibling` makes the data file, where there is one,
 /// and `secrets` has the passphrase.
 Status create(ByteSource& file, const CreateParameters& parameters,
               const OpenSibling& make_sibling = {}, const Secrets* secrets = nullptr);
+
+/// The size of an image made so. `settings` are those the parameters came from.
+Result<Measurement> measure(const CreateParameters& parameters, const CreateSettings& settings,
+                            const Content& content);
 
 } // namespace img::qcow2

@@ -222,7 +222,7 @@ Status make_data_file(const CreateParameters& p, Preallocate how, const OpenSibl
 
 } // namespace
 
-Status check_parameters(const CreateParameters& p)
+Status check_sizes(const CreateParameters& p)
 {
     if (!std::has_single_bit(p.cluster_size) || p.cluster_size < u64{1} << kMinClusterBits ||
         p.cluster_size > u64{1} << kMaxClusterBits) {
@@ -232,6 +232,14 @@ Status check_parameters(const CreateParameters& p)
     if (!std::has_single_bit(p.refcount_bits) || p.refcount_bits > 64) {
         return fail(Errc::invalid_argument,
                     "Refcount width must be a power of two and may not exceed 64 bits");
+    }
+    return base::ok();
+}
+
+Status check_parameters(const CreateParameters& p)
+{
+    if (auto good = check_sizes(p); !good) {
+        return good;
     }
     if (p.version < 3 && p.refcount_bits != 16) {
         return fail(Errc::invalid_argument,

@@ -318,18 +318,22 @@ bool Qcow2Image::is_preallocated()
 Status Qcow2Image::look_for_hole(Extent& extent)
 {
     ByteSource& in = *file_;
-    if (extent.at.bytes >= in.size()) {
-        extent.reads_zero = true;
-        return base::ok();
+    bool hole = true; // as all is that lies past the end
+    if (extent.at.bytes < in.size()) {
+        auto run = in.run_at(extent.at);
+        if (!run) {
+            return std::move(run).error();
+        }
+        hole = !run.value().data;
+        const bool to_end = extent.at.bytes + run.value().length == in.size();
+        if (!to_end || !hole) {
+            extent.length = std::min(extent.length, run.value().length);
+        }
     }
-    auto run = in.run_at(extent.at);
-    if (!run) {
-        return std::move(run).error();
-    }
-    extent.reads_zero = !run.value().data;
-    const bool to_end = extent.at.bytes + run.value().length == in.size();
-    if (!to_end || run.value().data) {
-        extent.length = std::min(extent.length, run.value().length);
+    if (hole) {
+        extent.kind = Extent::Kind::zero;
+        extent.reserved = true;
+        extent.stored = true;
     }
     return base::ok();
 }

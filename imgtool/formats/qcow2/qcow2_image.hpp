@@ -137,6 +137,7 @@ private:
     Status drop_entries(u64 begin, u64 end);
     Status zero_tail();
     Status move_l1(u64 entries);
+    Status grow_data_file(u64 size);
     Status hide_backing(u64 begin, u64 end);
     Status preallocate_range(u64 begin, u64 end, Preallocate how);
 

@@ -3,6 +3,7 @@
 // What is beyond the disk's end is prepared, or cleared away, while it is out of reach: before the
 // header's size grows, and after it has shrunk.
 #include "base/endian.hpp"
+#include "imgtool/filter/sealed_io.hpp"
 #include "imgtool/formats/qcow2/qcow2_image.hpp"
 
 #include <algorithm>
@@ -13,7 +14,6 @@ namespace {
 
 using base::Errc;
 using base::fail;
-using base::load_be;
 using base::store_be;
 
 constexpr u64 kSectorSize = 512; // bytes
@@ -28,6 +28,10 @@ Status Qcow2Image::resize(u64 size, Preallocate how)
     if (header_.version < 3 && !snapshots_.snapshots.empty()) {
         return fail(Errc::unsupported, "Can't resize a v2 image which has snapshots");
     }
+    if (how != Preallocate::none && header_.encryption != encryption_method::none) {
+        return fail(Errc::unsupported,
+                    "preallocation of what is added to an encrypted image is not supported yet");
+    }
     if (auto done = flush(); !done) {
         return done;
     }
@@ -38,7 +42,10 @@ Status Qcow2Image::resize(u64 size, Preallocate how)
     if (auto done = grow(size); !done) {
         return done;
     }
-    return how == Preallocate::none ? base::ok() : preallocate_range(old, size, how);
+    // Of a raw data file all must be mapped.
+    return how == Preallocate::none && !header_.data_file_is_raw()
+               ? base::ok()
+               : preallocate_range(old, size, how);
 }
 
 Status Qcow2Image::shrink(u64 size)
@@ -52,7 +59,32 @@ Status Qcow2Image::shrink(u64 size)
     if (auto done = clear_beyond_end(); !done) {
         return done;
     }
+    if (data_file_) {
+        if (auto done = data_file_->resize(size); !done) {
+            return done;
+        }
+    }
     return shrink_file();
+}
+
+/// Makes the data file as long as the disk is to be, with zeroes at the end.
+Status Qcow2Image::grow_data_file(u64 size)
+{
+    if (!data_file_) {
+        return base::ok();
+    }
+    const u64 there = std::min(data_file_->size(), size);
+    if (there > header_.size) { // left behind by whoever made it
+        if (auto done = data_file_->zero(FileOffset{header_.size}, there - header_.size); !done) {
+            return done;
+        }
+    }
+    if (data_file_->size() < size) {
+        if (auto done = data_file_->resize(size); !done) {
+            return done;
+        }
+    }
+    return data_file_->flush();
 }
 
 /// Gives up all that the tables map beyond the disk's end.
@@ -108,7 +140,8 @@ Status Qcow2Image::drop_entries(u64 begin, u64 end)
             if (!old) {
                 return std::move(old).error();
             }
-            if (auto good = rules_.check(old.value(), guest); !good) {
+            const u64 cluster = guest + (i << geometry_.cluster_bits);
+            if (auto good = rules_.check(old.value(), cluster); !good) {
                 return mark_corrupt(std::move(good).error());
             }
             if (old.value() == L2Entry{}) {
@@ -129,8 +162,8 @@ Status Qcow2Image::drop_entries(u64 begin, u64 end)
 Status Qcow2Image::zero_tail()
 {
     const u64 within = header_.size & geometry_.within();
-    if (within == 0) {
-        return base::ok();
+    if (within == 0 || header_.has_data_file()) {
+        return base::ok(); // a data file ends with the disk
     }
     auto at = l2_place(header_.size - within);
     if (!at) {
@@ -140,15 +173,21 @@ Status Qcow2Image::zero_tail()
     if (!e) {
         return std::move(e).error();
     }
-    if (!rules_.owns_cluster(e.value())) {
+    if (!rules_.owns_cluster(e.value()) || rules_.held(e.value()).end == 0) {
         return base::ok();
     }
-    const ClusterRun run = clusters_of(e.value());
+    const u64 host = rules_.cluster_at(e.value());
+    const ClusterRun run{host >> geometry_.cluster_bits, 1};
     if (auto good = check_own_clusters(run, header_.size - within); !good) {
         return mark_corrupt(std::move(good).error());
     }
-    return data_file().zero(FileOffset{(run.first << geometry_.cluster_bits) + within},
-                       geometry_.cluster_size() - within);
+    const u64 length = geometry_.cluster_size() - within;
+    const Sealing sealing = sealing_at(host + within, header_.size);
+    if (sealing.cipher != nullptr) {
+        return write_sealed(data_file(), FileOffset{host + within}, sealing,
+                            std::vector<u8>(length));
+    }
+    return data_file().zero(FileOffset{host + within}, length);
 }
 
 Status Qcow2Image::grow(u64 size)
@@ -166,6 +205,9 @@ Status Qcow2Image::grow(u64 size)
         if (auto done = move_l1(entries); !done) {
             return done;
         }
+    }
+    if (auto done = grow_data_file(size); !done) {
+        return done;
     }
     const u64 old_end = geometry_.clusters(header_.size) << geometry_.cluster_bits;
     if (backing_size() > header_.size && size > old_end) {
@@ -215,6 +257,7 @@ Status Qcow2Image::move_l1(u64 entries)
 /// Entries that read as zero for [begin, end), which the disk does not have yet.
 Status Qcow2Image::hide_backing(u64 begin, u64 end)
 {
+    const L2Entry zero = geometry_.extended_l2 ? L2Entry{0, kAllZero} : L2Entry{entry::zero, 0};
     for (u64 guest = begin; guest < end;) {
         if (auto relieved = relieve_caches(); !relieved) {
             return relieved;
@@ -229,8 +272,6 @@ Status Qcow2Image::hide_backing(u64 begin, u64 end)
             if (!old) {
                 return std::move(old).error();
             }
-            const L2Entry zero =
-                geometry_.extended_l2 ? L2Entry{0, kAllZero} : L2Entry{entry::zero};
             if (auto stored = store_entry(at.value(), i, zero); !stored) {
                 return stored;
             }
@@ -252,9 +293,10 @@ Status Qcow2Image::preallocate_range(u64 begin, u64 end, Preallocate how)
         }
         const Placement& at = placed.value();
         if (at.fresh) {
-            auto done = file_->zero(at.at, at.block_length); // it may have been used before
+            ByteSource& in = data_file();
+            auto done = in.zero(at.at, at.block_length); // it may have been used before
             if (done) {
-                done = preallocate(*file_, at.at, at.block_length, how);
+                done = preallocate(in, at.at, at.block_length, how);
             }
             if (!done) {
                 abandon(at);

@@ -185,9 +185,7 @@ Result<Parameters> parse(const CreateSettings& settings)
                 return fail(Errc::invalid_argument,
                             "Parameter 'preallocation' does not accept value '" + value + "'");
             }
-        } else if (name == "nocow" && value == "on") {
-            return fail(Errc::unsupported, "nocow=on is not supported yet");
-        } // extent_size_hint is a hint, which we are free not to take
+        } // nocow is the file's; extent_size_hint is a hint, which we are free not to take
     }
     return p;
 }
@@ -208,6 +206,12 @@ Status create(ByteSource& file, const CreateSettings& settings, CreateContext&)
     return make_raw(file, size, how);
 }
 
+Result<Measurement> measure(const CreateSettings&, const Content& content)
+{
+    const u64 size = (content.size + kSectorSize - 1) / kSectorSize * kSectorSize;
+    return Measurement{.required = size, .fully_allocated = size};
+}
+
 } // namespace
 
 const FormatDriver kDriver{
@@ -219,6 +223,7 @@ const FormatDriver kDriver{
     .create_options = kCreateOptions,
     .open_options = kOpenOptions,
     .has_backing = false,
+    .measure = measure,
     .packs = false,
 };
 

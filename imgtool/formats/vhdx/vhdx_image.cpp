@@ -338,7 +338,10 @@ Result<Extent> VhdxImage::map(GuestOffset from, u64 limit, MapDetail)
 
 ImageInfo VhdxImage::info()
 {
-    return {.format = "vhdx", .size = disk_.size, .cluster_size = disk_.block_size};
+    return {.format = "vhdx",
+            .size = disk_.size,
+            .cluster_size = disk_.block_size,
+            .has_dirty_flag = true};
 }
 
 } // namespace img::vhdx

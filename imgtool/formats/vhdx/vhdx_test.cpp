@@ -146,6 +146,23 @@ TEST_CASE("vhdx: an image with a log is refused when it cannot be written, else 
     CHECK(img::test::read_all(*open_disk_in(bytes)) == std::vector<u8>(kMiB, 0x5a));
 }
 
+TEST_CASE("vhdx: what changes in the table is in the log first")
+{
+    const auto bytes = small("3145728");
+    const std::vector<u8> data(100, 0x33);
+    auto disk = open_disk_in(bytes);
+    REQUIRE(disk->write(kMiB, data));
+    REQUIRE(disk->flush());
+
+    // Power is lost here, and the table's sector had not been written yet.
+    const auto left = std::make_shared<std::vector<u8>>(*bytes);
+    std::fill_n(left->begin() + kBatAt, kLogSector, u8{0});
+    auto again = open_disk_in(left);
+    std::vector<u8> there(100);
+    REQUIRE(again->read(kMiB, there));
+    CHECK(there == data);
+}
+
 TEST_CASE("vhdx: only whole entries of the log count, the newest of them last")
 {
     const auto bytes = small("1048576");

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include <array>
+#include <unordered_map>
 
 namespace img::vmdk {
 
@@ -31,8 +32,7 @@ public:
 private:
     using Page = std::array<u8, 4096>;
     static constexpr u64 kPageBits = sizeof(Page) * 8;
-    std::vector<std::unique_ptr<Page>> pages_ =
-        std::vector<std::unique_ptr<Page>>(kMaxSectors / kPageBits);
+    std::unordered_map<u64, std::unique_ptr<Page>> pages_;
 };
 
 } // namespace
@@ -154,7 +154,10 @@ Status SparseExtent::check(Repair repair, const ProblemSink& problem, CheckRepor
                     .report = report,
                     .file_sectors = (file_.size() + kSector - 1) / kSector};
     const u64 reach = geometry_.grain * geometry_.table_entries;
-    const u64 needed = (geometry_.capacity + reach - 1) / reach;
+    const u64 in_file = file_.size() / sizeof(u32) -
+                        std::min(file_.size(), geometry_.directory * kSector) / sizeof(u32);
+    // What would be behind the end of the file is no table.
+    const u64 needed = std::min((geometry_.capacity + reach - 1) / reach, in_file);
     for (u64 i = 0; i < needed; ++i) {
         if (auto done = checker.check_table(i); !done) {
             return done;

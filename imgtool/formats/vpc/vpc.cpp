@@ -136,6 +136,12 @@ Status create(ByteSource& file, const CreateSettings& settings, CreateContext& c
 
 } // namespace
 
+constexpr std::array kOpenOptions{
+    CreateOption{"force_size_calc", CreateOption::Type::text,
+                 "Force disk size calculation to use either CHS geometry or use the disk size "
+                 "specified in the VHD footer. {chs, current_size}"},
+};
+
 const FormatDriver kDriver{
     .name = "vpc",
     .probe = probe,
@@ -143,6 +149,7 @@ const FormatDriver kDriver{
     .check_settings = check_settings,
     .create = create,
     .create_options = kCreateOptions,
+    .open_options = kOpenOptions,
 };
 
 } // namespace img::vpc

@@ -335,7 +335,8 @@ Result<Extent> DynamicVpc::map(GuestOffset from, u64 limit, MapDetail)
 
 ImageInfo DynamicVpc::info()
 {
-    ImageInfo info{.format = "vpc", .size = parts_.size, .cluster_size = block_size()};
+    ImageInfo info{
+        .format = "vpc", .size = parts_.size, .cluster_size = block_size(), .has_dirty_flag = true};
     if (differencing()) {
         info.backing_name = parts_.parent_name;
         info.backing_format = "vpc"; // VHD 1.0 knows no other parents

@@ -28,7 +28,7 @@ public:
     void abandon(const Placement&) override {}
     Result<u64> place_zeroes(GuestOffset from, u64 length) override;
     Status flush() override { return file_->flush(); }
-    ImageInfo info() override { return {.format = "vpc", .size = size_}; }
+    ImageInfo info() override { return {.format = "vpc", .size = size_, .has_dirty_flag = true}; }
     bool checks_by_default() const override { return false; }
     Result<CheckReport> check(Repair repair, const ProblemSink& problem) override;
 

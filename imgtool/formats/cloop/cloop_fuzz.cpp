@@ -1,0 +1,11 @@
+// Everything that is done to a cloop image, done to any bytes at all.
+#include "imgtool/formats/cloop/cloop.hpp"
+#include "imgtool/tests/fuzz_image.hpp"
+
+#include <cstdint>
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size)
+{
+    img::test::fuzz_image(img::cloop::kDriver, {data, size}, {}, img::test::FuzzAccess::read_only);
+    return 0;
+}

@@ -1,0 +1,128 @@
+// Encrypted images and qcow against qemu-img, where that is installed: read both ways.
+#include "imgtool/tests/support.hpp"
+
+#include <cstdlib>
+
+using namespace img;
+using img::test::TempDir;
+
+namespace {
+
+constexpr const char* kSecret = " --object secret,id=s,data=sesame ";
+
+std::string tool()
+{
+    const char* bin = std::getenv("MENAGERIE_BIN");
+    return (bin != nullptr ? std::string{bin} : "build/bin") + "/imgtool";
+}
+
+bool has_qemu_img()
+{
+    static const bool found =
+        test::run("qemu-img --version").output.find("version 7.2") != std::string::npos;
+    if (!found) {
+        WARN("skipped: qemu-img 7.2 is not installed");
+    }
+    return found;
+}
+
+/// qemu-img fails now and then where the host's CPU clock is coarse ("Unable to get accurate CPU
+/// usage"), so it is asked again.
+test::Outcome theirs(const std::string& command)
+{
+    test::Outcome outcome = test::run("qemu-img " + command);
+    for (int i = 0; i < 20 && outcome.output.find("CPU usage") != std::string::npos; ++i) {
+        outcome = test::run("qemu-img " + command);
+    }
+    return outcome;
+}
+
+struct Case {
+    std::string format;
+    std::string options; // for making it
+    std::string key;     // for opening it
+};
+
+} // namespace
+
+TEST_CASE("against qemu-img: qcow and encrypted images are read both ways")
+{
+    if (!has_qemu_img()) {
+        return;
+    }
+    const Case c = GENERATE(
+        Case{"qcow", "", ""}, Case{"qcow", " -c", ""},
+        Case{"qcow", " -o encrypt.format=aes,encrypt.key-secret=s", ",encrypt.key-secret=s"},
+        Case{"qcow2", " -o encrypt.format=aes,encrypt.key-secret=s", ",encrypt.key-secret=s"},
+        Case{"qcow2", " -o encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10",
+             ",encrypt.key-secret=s"},
+        Case{"luks", " -o key-secret=s,iter-time=10", ",key-secret=s"},
+        Case{"luks",
+             " -o key-secret=s,iter-time=10,cipher-mode=cbc,ivgen-alg=essiv,hash-alg=sha512",
+             ",key-secret=s"});
+    INFO(c.format << c.options);
+    TempDir dir;
+    const std::string raw = dir / "a.raw";
+    REQUIRE(test::run("seq 1 60000 > " + raw + " && truncate -s 1500160 " + raw).code == 0);
+    const std::string convert =
+        std::string{"convert"} + kSecret + "-f raw -O " + c.format + c.options + " " + raw + " ";
+    const auto named = [&](const std::string& file) {
+        return " --image-opts driver=" + c.format + ",file.filename=" + file + c.key + " ";
+    };
+    const auto as_raw = " driver=raw,file.filename=" + raw;
+
+    REQUIRE(test::run(tool() + " " + convert + (dir / "ours")).code == 0);
+    CHECK(theirs(std::string{"compare"} + kSecret + named(dir / "ours") + as_raw).code == 0);
+    REQUIRE(theirs(convert + (dir / "theirs")).code == 0);
+    CHECK(test::run(tool() + " compare" + kSecret + named(dir / "theirs") + as_raw).code == 0);
+    CHECK(test::run(tool() + " check --full " + (dir / "theirs")).code == 0);
+    for (const char* info : {"info ", "info --output=json "}) {
+        for (const char* file : {"ours", "theirs"}) {
+            CHECK(test::run(tool() + " " + info + (dir / file)).output ==
+                  test::run("qemu-img " + std::string{info} + (dir / file)).output);
+        }
+    }
+}
+
+TEST_CASE("against qemu-img: wrong secrets are refused in the same words")
+{
+    if (!has_qemu_img()) {
+        return;
+    }
+    TempDir dir;
+    REQUIRE(test::run("mkdir " + (dir / "bin") + " && ln -s $(realpath " + tool() + ") " +
+                      (dir / "bin/qemu-img") + " && cd " + dir.path() + " && " + tool() +
+                      " create" + kSecret + "-f luks -o key-secret=s,iter-time=10 a.luks 1M")
+                .code == 0);
+    for (const char* arguments : {
+             "info --object secret,id=s,file=/nonexistent a.luks",
+             "info --object secret,id=s a.luks",
+             "info --object secret,id=s,data=a,file=b a.luks",
+             "info --object secret,data=a a.luks",
+             "info --object secret,id=1s,data=a a.luks",
+             "info --object 'secret,id=s,data=YW!Jj,format=base64' a.luks",
+             "info --object secret,id=s,data=a,format=foo a.luks",
+             "info --object secret,id=s,data=a,foo=bar a.luks",
+             "info --object secret,id=s,data=a,keyid=k a.luks",
+             "info --object secret,id=k,data=abc --object secret,id=s,data=a,keyid=k,iv=abcd "
+             "a.luks",
+             "info --object secret,id=s,data=a --object secret,id=s,data=b a.luks",
+             "info --object foo,id=s,data=a a.luks",
+             "info --object id=s a.luks",
+             "compare a.luks a.luks",
+             "compare --object secret,id=s,data=wrong --image-opts "
+             "driver=luks,file.filename=a.luks,key-secret=s "
+             "driver=luks,file.filename=a.luks,key-secret=s",
+             "create -f luks b.luks 1M",
+             "create -f luks -o key-secret=t b.luks 1M",
+             "create -f luks -o help",
+             "create -f qcow -o help",
+         }) {
+        INFO("qemu-img " << arguments);
+        const std::string in = "cd " + dir.path() + " && ";
+        const auto ours = test::run(in + "bin/qemu-img " + arguments);
+        const auto other = test::run(in + "qemu-img " + arguments);
+        CHECK(ours.output == other.output);
+        CHECK(ours.code == other.code);
+    }
+}
