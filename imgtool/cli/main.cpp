@@ -37,6 +37,7 @@ constexpr std::array kCommands{
             "[--bitmaps [--skip-broken-bitmaps]] [-U] [-C] [-c] [-p] [-q] [-n] [-f fmt] [-t cache] "
             "[-T src_cache] [-O output_fmt] [-B backing_file [-F backing_fmt]] [-o options] [-l "
             "snapshot_param] [-S sparse_size] [-r rate_limit] [-m num_coroutines] [-W] [--salvage] "
+            "[--reproducible] "
             "filename [filename2 [...]] output_filename",
             run_convert},
     Command{"create",

@@ -31,8 +31,7 @@ struct Job {
 
 bool is_known_zero(const Extent& extent)
 {
-    return extent.kind == Extent::Kind::zero || extent.kind == Extent::Kind::backing ||
-           extent.reads_zero;
+    return extent.kind == Extent::Kind::zero || extent.kind == Extent::Kind::backing;
 }
 
 /// Cuts the disk into jobs. Not safe for use by several threads.

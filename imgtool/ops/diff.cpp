@@ -33,8 +33,7 @@ public:
                     return std::move(found).error();
                 }
                 const Extent& extent = found.value().extent;
-                zero_ = extent.kind == Extent::Kind::zero || extent.kind == Extent::Kind::backing ||
-                        extent.reads_zero;
+                zero_ = extent.kind == Extent::Kind::zero || extent.kind == Extent::Kind::backing;
                 end_ = offset + extent.length;
             }
         }
