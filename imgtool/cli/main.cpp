@@ -37,6 +37,7 @@ constexpr std::array kCommands{
             "[--bitmaps [--skip-broken-bitmaps]] [-U] [-C] [-c] [-p] [-q] [-n] [-f fmt] [-t cache] "
             "[-T src_cache] [-O output_fmt] [-B backing_file [-F backing_fmt]] [-o options] [-l "
             "snapshot_param] [-S sparse_size] [-r rate_limit] [-m num_coroutines] [-W] [--salvage] "
+            "[--reproducible] "
             "filename [filename2 [...]] output_filename",
             run_convert},
     Command{"create",
@@ -46,6 +47,14 @@ constexpr std::array kCommands{
             "[--image-opts] [-U] [-f fmt] [-O output_fmt] [bs=block_size] [count=blocks] "
             "[skip=blocks] if=input of=output",
             run_dd},
+    Command{"diff",
+            "[--object objectdef] [--image-opts] [-U] [-p] [-q] [-f fmt] [-F fmt] [--output=ofmt] "
+            "[-o delta] filename1 filename2",
+            run_diff},
+    Command{"hash",
+            "[--object objectdef] [--image-opts] [-U] [-p] [-f fmt] [--algorithm=name] "
+            "[--block-size=size] [--tree | --flat] [--output=ofmt] filename [filename2 [...]]",
+            run_hash},
     Command{"info", "[-f fmt] [--output=ofmt] [--backing-chain] [-U] filename", run_info},
     Command{"map",
             "[-f fmt] [--start-offset=offset] [--max-length=len] [--output=ofmt] [-U] filename",
@@ -54,6 +63,10 @@ constexpr std::array kCommands{
             "[--output=ofmt] [-O output_fmt] [-o options] [--size N | [--object objectdef] "
             "[--image-opts] [-f fmt] [-l snapshot_param] filename]",
             run_measure},
+    Command{"patch",
+            "[--object objectdef] [--image-opts] [-p] [-q] [-f fmt] [-O output_fmt] {-o "
+            "output_filename | --in-place} filename delta",
+            run_patch},
     Command{"rebase",
             "[--object objectdef] [--image-opts] [-U] [-q] [-f fmt] [-t cache] [-T src_cache] [-p] "
             "[-u] -b backing_file [-F backing_fmt] filename",

@@ -169,7 +169,8 @@ OpenSibling sibling_reader(const std::string& path)
 } // namespace
 
 Status create_image(const FormatDriver& format, const std::string& name,
-                    const CreateSettings& completed, const Secrets* secrets)
+                    const CreateSettings& completed, const Secrets* secrets,
+                    const Identity& identity)
 {
     if (format.create == nullptr) {
         return fail(Errc::unsupported,
@@ -195,7 +196,8 @@ Status create_image(const FormatDriver& format, const std::string& name,
     std::vector<std::string> siblings;
     CreateContext context{.make_sibling = sibling_maker(path, siblings),
                           .open_sibling = sibling_reader(path),
-                          .secrets = secrets};
+                          .secrets = secrets,
+                          .identity = &identity};
     auto made = format.create(*file.value(), completed, context);
     if (!made && !existed) {
         ::unlink(path.c_str());
