@@ -147,7 +147,7 @@ bool Conversion::choose_snapshot()
             never ? fmt::format("Block format '{}' used by device '' does not support temporarily "
                                 "loading internal snapshots",
                                 sources_[0]->layers().front().format)
-                  : "Can't find snapshot"));
+                  : viewed.error().message));
     }
     return true;
 }

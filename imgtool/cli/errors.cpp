@@ -1,5 +1,7 @@
 #include "imgtool/cli/errors.hpp"
 
+#include "imgtool/cli/command.hpp"
+
 #include <fmt/format.h>
 
 #include <array>
@@ -35,6 +37,24 @@ std::string numbered(const base::Error& error)
 {
     const int number = error_number(error);
     return fmt::format("-{} ({})", number, std::strerror(number));
+}
+
+int report_caused(const std::string& context, std::string message)
+{
+    struct Cause {
+        std::string_view text;
+        int number;
+    };
+    constexpr std::array kCauses{Cause{"Snapshot L1 table offset invalid", EINVAL},
+                                 Cause{"Snapshot L1 table too large", EFBIG}};
+    for (const Cause& cause : kCauses) {
+        if (message.ends_with(cause.text)) {
+            report(cause.text);
+            message.replace(message.size() - cause.text.size(), cause.text.size(),
+                            std::strerror(cause.number));
+        }
+    }
+    return report(context + message);
 }
 
 } // namespace img::cli

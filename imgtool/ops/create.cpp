@@ -44,7 +44,7 @@ Result<std::string> check_value(const CreateOption& option, const std::string& v
         char* end = nullptr;
         errno = 0;
         const unsigned long long number = std::strtoull(value.c_str(), &end, 0);
-        if (value.empty() || *end != '\0' || errno != 0 || value[0] == '-') {
+        if (value.empty() || *end != '\0' || errno != 0) { // -1 is the highest, as QEMU takes it
             return fail(Errc::invalid_argument,
                         fmt::format("Parameter '{}' expects a number", option.name));
         }
@@ -100,14 +100,20 @@ Result<u64> parse_size(const std::string& text)
 
 Result<CreateSettings> complete_settings(const FormatDriver& format, const CreateSettings& given)
 {
+    return complete_settings(format.create_options, given);
+}
+
+Result<CreateSettings> complete_settings(std::span<const CreateOption> options,
+                                         const CreateSettings& given)
+{
     for (const auto& [name, value] : given) {
         const auto known = [&, &name = name](const CreateOption& o) { return o.name == name; };
-        if (std::ranges::none_of(format.create_options, known)) {
+        if (std::ranges::none_of(options, known)) {
             return fail(Errc::invalid_argument, fmt::format("Invalid parameter '{}'", name));
         }
     }
     CreateSettings complete;
-    for (const CreateOption& option : format.create_options) {
+    for (const CreateOption& option : options) {
         std::string value{option.preset};
         bool set = !value.empty();
         for (const auto& [name, given_value] : given) { // the last one counts
