@@ -86,6 +86,10 @@ bool parse_output(const char* value, Output& output);
 /// A name without a value is "on"; "noname" is "off".
 void parse_settings(std::string_view text, CreateSettings& settings, bool& help);
 
+/// The same for -o, which may be given more than once: an odd comma at either end would change the
+/// meaning of what is joined. False when it was refused, and that was reported.
+bool take_settings(std::string_view text, CreateSettings& settings, bool& help);
+
 /// `-o help`; with a file's name, the options of host files are among them.
 void print_create_options(const FormatDriver& format, bool has_file);
 

@@ -75,7 +75,9 @@ bool parse(int argc, char** argv, Request& request)
             print_help();
             std::exit(kSuccess);
         case 'o':
-            parse_settings(reader.value(), request.settings, request.help);
+            if (!take_settings(reader.value(), request.settings, request.help)) {
+                return false;
+            }
             break;
         case 'q':
             request.quiet = true;

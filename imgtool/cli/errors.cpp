@@ -9,7 +9,10 @@
 
 namespace img::cli {
 
-int error_number(const base::Error& error)
+namespace {
+
+/// The system's error that a message ends with; 0: none.
+int told_number(const base::Error& error)
 {
     constexpr std::array kTold{EINVAL, EFBIG,  EAGAIN, ENOSPC, ENOTSUP, ENOENT,
                                EIO,    EACCES, EPERM,  EROFS,  EBUSY,   ENOMEM};
@@ -17,6 +20,16 @@ int error_number(const base::Error& error)
         if (std::string_view{error.message}.ends_with(std::strerror(number))) {
             return number;
         }
+    }
+    return 0;
+}
+
+} // namespace
+
+int error_number(const base::Error& error)
+{
+    if (const int number = told_number(error); number != 0) {
+        return number;
     }
     switch (error.code) {
     case base::Errc::unsupported:
@@ -35,6 +48,12 @@ std::string numbered(const base::Error& error)
 {
     const int number = error_number(error);
     return fmt::format("-{} ({})", number, std::strerror(number));
+}
+
+std::string system_part(const base::Error& error)
+{
+    const int number = told_number(error);
+    return number != 0 ? std::strerror(number) : error.message;
 }
 
 } // namespace img::cli

@@ -14,4 +14,7 @@ int error_number(const base::Error& error);
 /// "-22 (Invalid argument)"
 std::string numbered(const base::Error& error);
 
+/// Only the last, that is the system's, part of a message that ends with such; else all of it.
+std::string system_part(const base::Error& error);
+
 } // namespace img::cli
