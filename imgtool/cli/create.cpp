@@ -126,11 +126,11 @@ Status use_backing(const Request& request, std::optional<u64>& size)
     if (*name == request.path) {
         return fail("Error: Trying to create an image with the same filename as the backing file");
     }
-    if (format != nullptr && find_format(*format) == nullptr) {
-        return fail(fmt::format("Unknown driver '{}'\nCould not open backing image.", *format));
-    }
     if (request.trust_backing) {
         return base::ok();
+    }
+    if (format != nullptr && find_format(*format) == nullptr) {
+        return fail(fmt::format("Unknown driver '{}'\nCould not open backing image.", *format));
     }
     OpenOptions options{.path = {},
                         .format = format != nullptr ? *format : std::string{},

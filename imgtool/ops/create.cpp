@@ -14,6 +14,7 @@
 #include <cmath>
 #include <cstdlib>
 #include <string_view>
+#include <sys/stat.h>
 #include <unistd.h>
 
 namespace img {
@@ -218,7 +219,6 @@ Status create_image(const FormatDriver& format, const std::string& name,
         return std::move(plain).error();
     }
     const std::string& path = plain.value();
-    const bool existed = ::access(path.c_str(), F_OK) == 0;
     auto file = FileSource::create(path);
     if (!file) {
         return std::move(file).error();
@@ -232,8 +232,9 @@ Status create_image(const FormatDriver& format, const std::string& name,
                           .open_sibling = sibling_reader(path, secrets),
                           .secrets = secrets};
     auto made = format.create(*file.value(), completed, context);
-    if (!made && !existed) {
-        ::unlink(path.c_str());
+    struct stat st = {};
+    if (!made && ::stat(path.c_str(), &st) == 0 && S_ISREG(st.st_mode)) {
+        ::unlink(path.c_str()); // what it had been was lost when it was made empty
     }
     for (const std::string& sibling : siblings) {
         if (!made) {
