@@ -55,6 +55,8 @@ struct OpenOptions {
     bool no_io = false;  // metadata only: no key is needed for encrypted images
     /// Passphrases of encrypted images; must outlive the disk's opening. Null: none.
     const Secrets* secrets = nullptr;
+    /// Where images that mark themselves when written to take new IDs from.
+    const Identity* identity = &Identity::of_host();
     /// Run-time options of the top image's format ("encrypt.key-secret").
     CreateSettings format_options = {};
 };

@@ -113,5 +113,9 @@ int run_rebase(int argc, char** argv);
 int run_commit(int argc, char** argv);
 int run_dd(int argc, char** argv);
 int run_bench(int argc, char** argv);
+int run_serve(int argc, char** argv);
+int run_hash(int argc, char** argv);
+int run_diff(int argc, char** argv);
+int run_patch(int argc, char** argv);
 
 } // namespace img::cli

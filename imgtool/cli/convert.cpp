@@ -4,6 +4,7 @@
 #include "imgtool/cli/open_named.hpp"
 #include "imgtool/cli/progress.hpp"
 #include "imgtool/formats/all.hpp"
+#include "imgtool/ops/content_identity.hpp"
 #include "imgtool/ops/copy_bitmaps.hpp"
 #include "imgtool/ops/create.hpp"
 #include "imgtool/ops/rate_limit.hpp"
@@ -66,6 +67,7 @@ private:
     bool choose_backing();
     bool check_packing();
     bool check_bitmaps();
+    bool choose_identity();
     bool make_target();
     bool open_target();
     bool check_target();
@@ -85,6 +87,7 @@ private:
     const ConvertRequest& request_;
     Progress progress_;
     std::vector<std::unique_ptr<ChainDisk>> sources_;
+    std::unique_ptr<ContentIdentity> content_identity_; // with --reproducible; target_ uses it
     std::unique_ptr<ChainDisk> target_;
     const FormatDriver* format_ = nullptr; // null with -n
     std::string backing_;
@@ -217,6 +220,27 @@ bool Conversion::check_bitmaps()
     return true;
 }
 
+/// --reproducible: what is random elsewhere is made of the content.
+bool Conversion::choose_identity()
+{
+    if (!request_.reproducible) {
+        return true;
+    }
+    if (format_ == nullptr) {
+        return fail("--reproducible cannot be used with -n: the outcome depends on what is there");
+    }
+    if (format_->name == "luks" || is_on(request_.settings, "encryption") ||
+        find(request_.settings, "encrypt.format") != nullptr) {
+        return fail("--reproducible cannot be used with encryption, whose keys are random");
+    }
+    auto identity = ContentIdentity::of(sources_);
+    if (!identity) {
+        return fail(identity.error().message);
+    }
+    content_identity_ = std::move(identity).value();
+    return true;
+}
+
 bool Conversion::make_target()
 {
     if (format_ == nullptr) {
@@ -244,7 +268,8 @@ bool Conversion::make_target()
         return failed(completed.error().message);
     }
     if (auto made =
-            create_image(*format_, request_.target, completed.value(), &request_.common.secrets);
+            create_image(*format_, request_.target, completed.value(), &request_.common.secrets,
+                         content_identity_ ? *content_identity_ : Identity::of_host());
         !made) {
         return failed(made.error().message);
     }
@@ -257,11 +282,13 @@ bool Conversion::open_target()
     common.image_opts = request_.target_image_opts;
     common.share = false;
     const bool guess = request_.target_image_opts && !request_.target_format;
-    target_ = open_named(common, {.path = request_.target,
-                                  .format = guess ? "" : request_.format_name(),
-                                  .writable = true,
-                                  .cache = request_.cache,
-                                  .format_options = key_secrets(request_.settings)});
+    target_ = open_named(
+        common, {.path = request_.target,
+                 .format = guess ? "" : request_.format_name(),
+                 .writable = true,
+                 .cache = request_.cache,
+                 .format_options = key_secrets(request_.settings),
+                 .identity = content_identity_ ? content_identity_.get() : &Identity::of_host()});
     if (target_ != nullptr && request_.compress &&
         target_->layers().front().image->info().cluster_size == 0) {
         return fail("invalid cluster size");
@@ -398,12 +425,12 @@ bool Conversion::take_bitmaps()
 bool Conversion::run()
 {
     using Step = bool (Conversion::*)();
-    static constexpr Step kSteps[]{&Conversion::open_sources,  &Conversion::choose_snapshot,
-                                   &Conversion::choose_format, &Conversion::choose_backing,
-                                   &Conversion::check_packing, &Conversion::check_bitmaps,
-                                   &Conversion::make_target,   &Conversion::open_target,
-                                   &Conversion::check_target,  &Conversion::measure_data,
-                                   &Conversion::copy,          &Conversion::take_bitmaps};
+    static constexpr Step kSteps[]{
+        &Conversion::open_sources,    &Conversion::choose_snapshot, &Conversion::choose_format,
+        &Conversion::choose_backing,  &Conversion::check_packing,   &Conversion::check_bitmaps,
+        &Conversion::choose_identity, &Conversion::make_target,     &Conversion::open_target,
+        &Conversion::check_target,    &Conversion::measure_data,    &Conversion::copy,
+        &Conversion::take_bitmaps};
     for (const Step step : kSteps) {
         if (!(this->*step)()) {
             return false;

@@ -14,14 +14,15 @@ namespace {
 constexpr u64 kMaxSparse = u64{16} << 20; // bytes, as qemu-img's
 constexpr u64 kMaxWorkers = 16;
 
-enum LocalOption { kOptSkipBroken = 1000 };
+enum LocalOption { kOptSkipBroken = 1000, kOptReproducible };
 
 constexpr auto kLong = with_common(
-    std::array<option, 6>{{{"target-image-opts", no_argument, nullptr, kOptTargetImageOpts},
+    std::array<option, 7>{{{"target-image-opts", no_argument, nullptr, kOptTargetImageOpts},
                            {"target-is-zero", no_argument, nullptr, kOptTargetIsZero},
                            {"bitmaps", no_argument, nullptr, kOptBitmaps},
                            {"skip-broken-bitmaps", no_argument, nullptr, kOptSkipBroken},
                            {"salvage", no_argument, nullptr, kOptSalvage},
+                           {"reproducible", no_argument, nullptr, kOptReproducible},
                            {"rate-limit", required_argument, nullptr, 'r'}}},
     false);
 
@@ -36,7 +37,8 @@ constexpr std::array kFlags{Flag{'c', &ConvertRequest::compress},
                             Flag{kOptTargetIsZero, &ConvertRequest::target_is_zero},
                             Flag{kOptBitmaps, &ConvertRequest::bitmaps},
                             Flag{kOptSkipBroken, &ConvertRequest::skip_broken_bitmaps},
-                            Flag{kOptSalvage, &ConvertRequest::salvage}};
+                            Flag{kOptSalvage, &ConvertRequest::salvage},
+                            Flag{kOptReproducible, &ConvertRequest::reproducible}};
 
 struct Text {
     int option;

@@ -34,6 +34,7 @@ struct ConvertRequest {
     bool salvage = false;
     bool bitmaps = false;
     bool skip_broken_bitmaps = false;
+    bool reproducible = false;
     Common common;
 
     const std::string& format_name() const;

@@ -202,7 +202,8 @@ Status check_backing_format(const FormatDriver& format, const CreateSettings& co
 } // namespace
 
 Status create_image(const FormatDriver& format, const std::string& name,
-                    const CreateSettings& completed, const Secrets* secrets)
+                    const CreateSettings& completed, const Secrets* secrets,
+                    const Identity& identity)
 {
     if (format.create == nullptr) {
         return fail(Errc::unsupported,
@@ -230,7 +231,8 @@ Status create_image(const FormatDriver& format, const std::string& name,
     std::vector<std::string> siblings;
     CreateContext context{.make_sibling = sibling_maker(path, siblings),
                           .open_sibling = sibling_reader(path, secrets),
-                          .secrets = secrets};
+                          .secrets = secrets,
+                          .identity = &identity};
     auto made = format.create(*file.value(), completed, context);
     struct stat st = {};
     if (!made && ::stat(path.c_str(), &st) == 0 && S_ISREG(st.st_mode)) {
