@@ -95,6 +95,9 @@ void parse_settings(std::string_view text, CreateSettings& settings, bool& help)
 
 /// One line of such a list.
 void print_option(const CreateOption& option);
+/// The same for -o, which may be given more than once: an odd comma at either end would change the
+/// meaning of what is joined. False when it was refused, and that was reported.
+bool take_settings(std::string_view text, CreateSettings& settings, bool& help);
 
 /// `-o help`; with a file's name, the options of host files are among them.
 void print_create_options(const FormatDriver& format, bool has_file);
