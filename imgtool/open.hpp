@@ -55,6 +55,8 @@ struct OpenOptions {
     bool no_io = false;  // metadata only: no key is needed for encrypted images
     /// Passphrases of encrypted images; must outlive the disk's opening. Null: none.
     const Secrets* secrets = nullptr;
+    /// Where images that mark themselves when written to take new IDs from.
+    const Identity* identity = &Identity::of_host();
     /// Run-time options of the top image's format ("encrypt.key-secret").
     CreateSettings format_options = {};
 };
@@ -64,7 +66,8 @@ struct OpenOptions {
 base::Result<std::unique_ptr<Disk>> open_disk(const OpenOptions& options);
 
 /// The same, with all that commands want to know of the images in the chain.
-base::Result<std::unique_ptr<ChainDisk>> open_chain(const OpenOptions& options);
+base::Result<std::unique_ptr<ChainDisk>> open_chain(const OpenOptions& options,
+                                                    OpenFor purpose = OpenFor::use);
 
 /// Opens one image without its backing files.
 base::Result<Layer> open_layer(const OpenOptions& options, OpenFor purpose);

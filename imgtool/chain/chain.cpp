@@ -273,7 +273,7 @@ Status ChainDisk::check_disguise(u64 offset, std::span<const u8> from)
     if (disguise.name != "raw") {
         return fail(Errc::invalid_argument,
                     fmt::format("this write would make the raw image '{}' look like {}; say that "
-                                "its format is raw to allow it",
+                                "its format is raw to allow it: Operation not permitted",
                                 top.path, disguise.name));
     }
     return base::ok();

@@ -93,7 +93,8 @@ Result<OpenedLayer> open_path(const OpenOptions& options, OpenFor purpose)
                         .trust_data_files = options.backing.trust_data_files,
                         .secrets = options.secrets,
                         .options = options.format_options,
-                        .no_io = options.no_io};
+                        .no_io = options.no_io,
+                        .identity = options.identity};
     auto image = format.value()->open(std::move(file).value(), context);
     if (!image) {
         return std::move(image).error();
@@ -235,7 +236,8 @@ private:
                             .data_file_given = given,
                             .secrets = options_.secrets,
                             .options = std::move(all),
-                            .no_io = options_.no_io};
+                            .no_io = options_.no_io,
+                            .identity = options_.identity};
         return format.open(std::move(file), context);
     }
 

@@ -140,6 +140,18 @@ void print_option(const CreateOption& option)
                 option.help.data());
 }
 
+bool take_settings(std::string_view text, CreateSettings& settings, bool& help)
+{
+    const std::size_t trailing = text.size() - (text.find_last_not_of(',') + 1);
+    const bool leading = text.starts_with(',') && !text.starts_with(",,");
+    if (text.empty() || leading || trailing % 2 != 0) {
+        report(std::string{"Invalid option list: "} + std::string{text});
+        return false;
+    }
+    parse_settings(text, settings, help);
+    return true;
+}
+
 void print_create_options(const FormatDriver& format, bool has_file)
 {
     std::vector<const CreateOption*> options;

@@ -95,6 +95,9 @@ void parse_settings(std::string_view text, CreateSettings& settings, bool& help)
 
 /// One line of such a list.
 void print_option(const CreateOption& option);
+/// The same for -o, which may be given more than once: an odd comma at either end would change the
+/// meaning of what is joined. False when it was refused, and that was reported.
+bool take_settings(std::string_view text, CreateSettings& settings, bool& help);
 
 /// `-o help`; with a file's name, the options of host files are among them.
 void print_create_options(const FormatDriver& format, bool has_file);
@@ -121,5 +124,9 @@ int run_rebase(int argc, char** argv);
 int run_commit(int argc, char** argv);
 int run_dd(int argc, char** argv);
 int run_bench(int argc, char** argv);
+int run_serve(int argc, char** argv);
+int run_hash(int argc, char** argv);
+int run_diff(int argc, char** argv);
+int run_patch(int argc, char** argv);
 
 } // namespace img::cli

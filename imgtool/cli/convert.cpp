@@ -4,6 +4,7 @@
 #include "imgtool/cli/open_named.hpp"
 #include "imgtool/cli/progress.hpp"
 #include "imgtool/formats/all.hpp"
+#include "imgtool/ops/content_identity.hpp"
 #include "imgtool/ops/copy_bitmaps.hpp"
 #include "imgtool/ops/create.hpp"
 #include "imgtool/ops/rate_limit.hpp"
@@ -66,9 +67,12 @@ private:
     bool choose_backing();
     bool check_packing();
     bool check_bitmaps();
+    bool choose_identity();
     bool make_target();
     bool open_target();
     bool check_target();
+    LossSink loss_sink(const char* what);
+    LossSink status_sink();
     bool measure_data();
     bool show(u64 done, u64 total);
     bool copy();
@@ -83,6 +87,7 @@ private:
     const ConvertRequest& request_;
     Progress progress_;
     std::vector<std::unique_ptr<ChainDisk>> sources_;
+    std::unique_ptr<ContentIdentity> content_identity_; // with --reproducible; target_ uses it
     std::unique_ptr<ChainDisk> target_;
     const FormatDriver* format_ = nullptr; // null with -n
     std::string backing_;
@@ -114,39 +119,10 @@ bool Conversion::open_sources()
 /// -l: from now on the first source reads as that snapshot does.
 bool Conversion::choose_snapshot()
 {
-    std::string wanted = request_.snapshot;
-    if (wanted.empty() && request_.snapshot_params.empty()) {
-        return true;
-    }
-    if (sources_.size() > 1 && !wanted.empty()) {
+    if (sources_.size() > 1 && !request_.snapshot.either.empty()) {
         return fail("No support for concatenating multiple snapshot");
     }
-    Image& image = *sources_[0]->layers().front().image;
-    const auto id = find(request_.snapshot_params, "snapshot.id");
-    const auto name = find(request_.snapshot_params, "snapshot.name");
-    const auto snapshots = image.info().snapshots;
-    const auto found = std::ranges::find_if(snapshots, [&](const SnapshotInfo& s) {
-        return wanted.empty()
-                   ? (id == nullptr || s.id == *id) && (name == nullptr || s.name == *name)
-                   : s.id == wanted || s.name == wanted;
-    });
-    if (found == snapshots.end() && !snapshots.empty()) {
-        return fail("Failed to load snapshot: Can't find snapshot");
-    }
-    if (found != snapshots.end() && wanted.empty()) {
-        wanted = found->id;
-    }
-    // An image without snapshots is asked all the same, as its format may not have any.
-    if (auto viewed = image.view_snapshot(wanted); !viewed) {
-        const bool never = viewed.error().code == base::Errc::unsupported;
-        return fail(fmt::format(
-            "Failed to load snapshot: {}",
-            never ? fmt::format("Block format '{}' used by device '' does not support temporarily "
-                                "loading internal snapshots",
-                                sources_[0]->layers().front().format)
-                  : viewed.error().message));
-    }
-    return true;
+    return view_snapshot(*sources_[0], request_.snapshot);
 }
 
 bool Conversion::choose_format()
@@ -244,6 +220,27 @@ bool Conversion::check_bitmaps()
     return true;
 }
 
+/// --reproducible: what is random elsewhere is made of the content.
+bool Conversion::choose_identity()
+{
+    if (!request_.reproducible) {
+        return true;
+    }
+    if (format_ == nullptr) {
+        return fail("--reproducible cannot be used with -n: the outcome depends on what is there");
+    }
+    if (format_->name == "luks" || is_on(request_.settings, "encryption") ||
+        find(request_.settings, "encrypt.format") != nullptr) {
+        return fail("--reproducible cannot be used with encryption, whose keys are random");
+    }
+    auto identity = ContentIdentity::of(sources_);
+    if (!identity) {
+        return fail(identity.error().message);
+    }
+    content_identity_ = std::move(identity).value();
+    return true;
+}
+
 bool Conversion::make_target()
 {
     if (format_ == nullptr) {
@@ -271,7 +268,8 @@ bool Conversion::make_target()
         return failed(completed.error().message);
     }
     if (auto made =
-            create_image(*format_, request_.target, completed.value(), &request_.common.secrets);
+            create_image(*format_, request_.target, completed.value(), &request_.common.secrets,
+                         content_identity_ ? *content_identity_ : Identity::of_host());
         !made) {
         return failed(made.error().message);
     }
@@ -284,11 +282,13 @@ bool Conversion::open_target()
     common.image_opts = request_.target_image_opts;
     common.share = false;
     const bool guess = request_.target_image_opts && !request_.target_format;
-    target_ = open_named(common, {.path = request_.target,
-                                  .format = guess ? "" : request_.format_name(),
-                                  .writable = true,
-                                  .cache = request_.cache,
-                                  .format_options = key_secrets(request_.settings)});
+    target_ = open_named(
+        common, {.path = request_.target,
+                 .format = guess ? "" : request_.format_name(),
+                 .writable = true,
+                 .cache = request_.cache,
+                 .format_options = key_secrets(request_.settings),
+                 .identity = content_identity_ ? content_identity_.get() : &Identity::of_host()});
     if (target_ != nullptr && request_.compress &&
         target_->layers().front().image->info().cluster_size == 0) {
         return fail("invalid cluster size");
@@ -311,10 +311,26 @@ bool Conversion::check_target()
     return true;
 }
 
+/// Tells what --salvage could not read.
+LossSink Conversion::loss_sink(const char* what)
+{
+    return [this, what](u64 offset, const base::Error& error) {
+        if (!request_.common.quiet) {
+            report(
+                fmt::format("warning: error while reading {} {}: {}", what, offset, error.message));
+        }
+    };
+}
+
+LossSink Conversion::status_sink()
+{
+    return request_.salvage ? loss_sink("block status at offset") : LossSink{};
+}
+
 /// Holes take no time, so that -p shows how much of the data is copied.
 bool Conversion::measure_data()
 {
-    if (!progress_.shown()) {
+    if (!progress_.shown() && !request_.salvage) {
         return true;
     }
     constexpr u64 kStep = u64{2} << 20; // bytes
@@ -322,11 +338,11 @@ bool Conversion::measure_data()
     u64 data = 0;
     for (const auto& source : sources_) {
         for (u64 offset = 0; offset < source->size();) {
-            auto found = source->find(offset, source->size() - offset, MapDetail::exact);
+            auto found = seek(*source, offset, source->size() - offset, status_sink());
             if (!found) {
-                break; // the copy will tell, or salvage
+                break; // the copy will tell
             }
-            const auto& [extent, depth] = found.value();
+            const auto& [extent, depth] = found.value().found;
             const bool zero =
                 extent.kind == Extent::Kind::zero || extent.kind == Extent::Kind::backing;
             const u64 end = offset + extent.length;
@@ -372,12 +388,9 @@ bool Conversion::copy()
                            .threads = request_.threads,
                            .progress = [this](u64 done, u64 total) { return show(done, total); }};
     if (request_.salvage) {
-        options.salvage = [this](u64 offset, const base::Error& error) {
-            if (!request_.common.quiet) {
-                report(fmt::format("warning: error while reading offset {}: {}", offset,
-                                   error.message));
-            }
-        };
+        options.threads = 1; // what is lost is told in order
+        options.salvage = loss_sink("offset");
+        options.salvage_status = status_sink();
     }
     if (request_.rate != 0) {
         options.throttle = [&limit](u64 bytes) { limit.spend(bytes, interrupted); };
@@ -412,12 +425,12 @@ bool Conversion::take_bitmaps()
 bool Conversion::run()
 {
     using Step = bool (Conversion::*)();
-    static constexpr Step kSteps[]{&Conversion::open_sources,  &Conversion::choose_snapshot,
-                                   &Conversion::choose_format, &Conversion::choose_backing,
-                                   &Conversion::check_packing, &Conversion::check_bitmaps,
-                                   &Conversion::make_target,   &Conversion::open_target,
-                                   &Conversion::check_target,  &Conversion::measure_data,
-                                   &Conversion::copy,          &Conversion::take_bitmaps};
+    static constexpr Step kSteps[]{
+        &Conversion::open_sources,    &Conversion::choose_snapshot, &Conversion::choose_format,
+        &Conversion::choose_backing,  &Conversion::check_packing,   &Conversion::check_bitmaps,
+        &Conversion::choose_identity, &Conversion::make_target,     &Conversion::open_target,
+        &Conversion::check_target,    &Conversion::measure_data,    &Conversion::copy,
+        &Conversion::take_bitmaps};
     for (const Step step : kSteps) {
         if (!(this->*step)()) {
             return false;

@@ -14,14 +14,15 @@ namespace {
 constexpr u64 kMaxSparse = u64{16} << 20; // bytes, as qemu-img's
 constexpr u64 kMaxWorkers = 16;
 
-enum LocalOption { kOptSkipBroken = 1000 };
+enum LocalOption { kOptSkipBroken = 1000, kOptReproducible };
 
 constexpr auto kLong = with_common(
-    std::array<option, 6>{{{"target-image-opts", no_argument, nullptr, kOptTargetImageOpts},
+    std::array<option, 7>{{{"target-image-opts", no_argument, nullptr, kOptTargetImageOpts},
                            {"target-is-zero", no_argument, nullptr, kOptTargetIsZero},
                            {"bitmaps", no_argument, nullptr, kOptBitmaps},
                            {"skip-broken-bitmaps", no_argument, nullptr, kOptSkipBroken},
                            {"salvage", no_argument, nullptr, kOptSalvage},
+                           {"reproducible", no_argument, nullptr, kOptReproducible},
                            {"rate-limit", required_argument, nullptr, 'r'}}},
     false);
 
@@ -36,7 +37,8 @@ constexpr std::array kFlags{Flag{'c', &ConvertRequest::compress},
                             Flag{kOptTargetIsZero, &ConvertRequest::target_is_zero},
                             Flag{kOptBitmaps, &ConvertRequest::bitmaps},
                             Flag{kOptSkipBroken, &ConvertRequest::skip_broken_bitmaps},
-                            Flag{kOptSalvage, &ConvertRequest::salvage}};
+                            Flag{kOptSalvage, &ConvertRequest::salvage},
+                            Flag{kOptReproducible, &ConvertRequest::reproducible}};
 
 struct Text {
     int option;
@@ -76,39 +78,6 @@ bool take_workers(const char* value, ConvertRequest& request)
     return true;
 }
 
-bool take_snapshot(const char* value, ConvertRequest& request)
-{
-    if (!std::string_view{value}.starts_with("snapshot.")) {
-        request.snapshot = value;
-        return true;
-    }
-    bool help = false;
-    parse_settings(value, request.snapshot_params, help);
-    for (const auto& [name, text] : request.snapshot_params) {
-        if (name != "snapshot.id" && name != "snapshot.name") {
-            report(fmt::format("Invalid parameter '{}'", name));
-            report(fmt::format("Failed in parsing snapshot param '{}'", value));
-            return false;
-        }
-    }
-    return true;
-}
-
-bool take_settings(const char* value, ConvertRequest& request)
-{
-    // Lists are joined with commas, so an odd comma at an end would change the meaning.
-    const std::string_view text{value};
-    const std::size_t trailing = text.size() - (text.find_last_not_of(',') + 1);
-    const bool leading = text.starts_with(',') && !text.starts_with(",,");
-    if (text.empty() || leading || trailing % 2 != 0) {
-        report(fmt::format("Invalid option list: {}", text));
-        return false;
-    }
-    request.has_settings = true;
-    parse_settings(text, request.settings, request.help);
-    return true;
-}
-
 bool take(int c, const char* value, ConvertRequest& request)
 {
     for (const Flag& flag : kFlags) {
@@ -129,9 +98,10 @@ bool take(int c, const char* value, ConvertRequest& request)
         request.target_format = value;
         return true;
     case 'o':
-        return take_settings(value, request);
+        request.has_settings = true;
+        return take_settings(value, request.settings, request.help);
     case 'l':
-        return take_snapshot(value, request);
+        return take_snapshot(value, request.snapshot);
     case 'S':
         return take_sparse(value, request);
     case 'm':

@@ -11,7 +11,10 @@
 
 namespace img::cli {
 
-int error_number(const base::Error& error)
+namespace {
+
+/// The system's error that a message ends with; 0: none.
+int told_number(const base::Error& error)
 {
     constexpr std::array kTold{EINVAL, EFBIG,  EAGAIN, ENOSPC, ENOTSUP, ENOENT,
                                EIO,    EACCES, EPERM,  EROFS,  EBUSY,   ENOMEM};
@@ -19,6 +22,16 @@ int error_number(const base::Error& error)
         if (std::string_view{error.message}.ends_with(std::strerror(number))) {
             return number;
         }
+    }
+    return 0;
+}
+
+} // namespace
+
+int error_number(const base::Error& error)
+{
+    if (const int number = told_number(error); number != 0) {
+        return number;
     }
     switch (error.code) {
     case base::Errc::unsupported:
@@ -55,6 +68,12 @@ int report_caused(const std::string& context, std::string message)
         }
     }
     return report(context + message);
+}
+
+std::string system_part(const base::Error& error)
+{
+    const int number = told_number(error);
+    return number != 0 ? std::strerror(number) : error.message;
 }
 
 } // namespace img::cli

@@ -44,6 +44,7 @@ constexpr std::array kCommands{
             "[--bitmaps [--skip-broken-bitmaps]] [-U] [-C] [-c] [-p] [-q] [-n] [-f fmt] [-t cache] "
             "[-T src_cache] [-O output_fmt] [-B backing_file [-F backing_fmt]] [-o options] [-l "
             "snapshot_param] [-S sparse_size] [-r rate_limit] [-m num_coroutines] [-W] [--salvage] "
+            "[--reproducible] "
             "filename [filename2 [...]] output_filename",
             run_convert},
     Command{"create",
@@ -53,6 +54,14 @@ constexpr std::array kCommands{
             "[--image-opts] [-U] [-f fmt] [-O output_fmt] [bs=block_size] [count=blocks] "
             "[skip=blocks] if=input of=output",
             run_dd},
+    Command{"diff",
+            "[--object objectdef] [--image-opts] [-U] [-p] [-q] [-f fmt] [-F fmt] [--output=ofmt] "
+            "[-o delta] filename1 filename2",
+            run_diff},
+    Command{"hash",
+            "[--object objectdef] [--image-opts] [-U] [-p] [-f fmt] [--algorithm=name] "
+            "[--block-size=size] [--tree | --flat] [--output=ofmt] filename [filename2 [...]]",
+            run_hash},
     Command{"info", "[-f fmt] [--output=ofmt] [--backing-chain] [-U] filename", run_info},
     Command{"map",
             "[-f fmt] [--start-offset=offset] [--max-length=len] [--output=ofmt] [-U] filename",
@@ -61,6 +70,10 @@ constexpr std::array kCommands{
             "[--output=ofmt] [-O output_fmt] [-o options] [--size N | [--object objectdef] "
             "[--image-opts] [-f fmt] [-l snapshot_param] filename]",
             run_measure},
+    Command{"patch",
+            "[--object objectdef] [--image-opts] [-p] [-q] [-f fmt] [-O output_fmt] {-o "
+            "output_filename | --in-place} filename delta",
+            run_patch},
     Command{"rebase",
             "[--object objectdef] [--image-opts] [-U] [-q] [-f fmt] [-t cache] [-T src_cache] [-p] "
             "[-u] -b backing_file [-F backing_fmt] filename",
@@ -69,6 +82,11 @@ constexpr std::array kCommands{
             "[--object objectdef] [--image-opts] [-f fmt] [--preallocation=prealloc] [-q] "
             "[--shrink] filename [+ | -]size",
             run_resize},
+    Command{"serve",
+            "[--object objectdef] [--image-opts] [-U] [-q] [-f fmt] [-k socket | --port=port "
+            "[--bind=address]] [--writable] [-x export_name] [-D description] [-e max_clients] "
+            "[--once] [--fork] [--pid-file=path] [--tls-certs=dir [--tls-required]] filename",
+            run_serve},
     Command{"snapshot",
             "[--object objectdef] [--image-opts] [-U] [-q] [-l | -a snapshot | -c snapshot | -d "
             "snapshot] filename",
@@ -122,9 +140,10 @@ void print_help()
                 "  %s convert -c -O qcow2 -o compression_type=zstd disk.raw disk.qcow2\n"
                 "  %s info --backing-chain overlay.qcow2\n"
                 "  %s map --output=json disk.qcow2\n"
-                "  %s check -r leaks disk.qcow2\n\n"
+                "  %s check -r leaks disk.qcow2\n"
+                "  %s serve -k /tmp/disk.sock disk.qcow2      (serve --help tells more)\n\n"
                 "Supported formats:",
-                name, name, name, name, name, name);
+                name, name, name, name, name, name, name);
     for (const FormatDriver* format : all_formats()) {
         std::printf(" %s", format->name.data());
     }

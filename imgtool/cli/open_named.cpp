@@ -45,6 +45,7 @@ std::optional<OpenOptions> prepare(const Common& common, const Named& named)
     options.value().read_only = !named.writable;
     options.value().unsafe = named.cache == "unsafe";
     options.value().backing.trust_probed = true;
+    options.value().identity = named.identity;
     for (const auto& option : named.format_options) {
         options.value().format_options.push_back(option);
     }

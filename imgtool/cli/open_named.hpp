@@ -15,6 +15,7 @@ struct Named {
     bool writable = false;
     std::string cache = "writeback";
     CreateSettings format_options = {}; // as in OpenOptions
+    const Identity* identity = &Identity::of_host();
 };
 
 /// The whole chain, or nothing when why not was reported. Warns when the format of an image that

@@ -5,6 +5,7 @@
 
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace img::cli {
@@ -27,6 +28,8 @@ public:
     void raw(std::string_view json);
 
     const std::string& text() const { return text_; }
+    /// What was written since the last call, for output too long to be kept.
+    std::string take() { return std::exchange(text_, {}); }
 
 private:
     void open(char bracket);

@@ -42,6 +42,11 @@ struct Library {
     decltype(&::EVP_MD_fetch) md_fetch;
     decltype(&::EVP_MD_free) md_free;
     decltype(&::EVP_Digest) digest;
+    decltype(&::EVP_MD_CTX_new) hash_new;
+    decltype(&::EVP_MD_CTX_free) hash_free;
+    decltype(&::EVP_DigestInit_ex2) hash_init;
+    decltype(&::EVP_DigestUpdate) hash_update;
+    decltype(&::EVP_DigestFinal_ex) hash_final;
     decltype(&::PKCS5_PBKDF2_HMAC) pbkdf2;
     decltype(&::EVP_CIPHER_fetch) cipher_fetch;
     decltype(&::EVP_CIPHER_free) cipher_free;
@@ -64,6 +69,11 @@ Result<Library> load_library()
     host.find("EVP_MD_fetch", library.md_fetch);
     host.find("EVP_MD_free", library.md_free);
     host.find("EVP_Digest", library.digest);
+    host.find("EVP_MD_CTX_new", library.hash_new);
+    host.find("EVP_MD_CTX_free", library.hash_free);
+    host.find("EVP_DigestInit_ex2", library.hash_init);
+    host.find("EVP_DigestUpdate", library.hash_update);
+    host.find("EVP_DigestFinal_ex", library.hash_final);
     host.find("PKCS5_PBKDF2_HMAC", library.pbkdf2);
     host.find("EVP_CIPHER_fetch", library.cipher_fetch);
     host.find("EVP_CIPHER_free", library.cipher_free);
@@ -142,6 +152,60 @@ Status digest(Hash hash, std::span<const u8> bytes, std::span<u8> into)
     }
     std::copy_n(out.begin(), std::min<std::size_t>(length, into.size()), into.begin());
     return base::ok();
+}
+
+struct Hasher::Context {
+    const Library& library;
+    FetchedHash md;
+    EVP_MD_CTX* evp;
+    u32 size; // bytes of the digest
+    bool good = false;
+
+    Context(const Library& l, Hash hash)
+        : library{l}, md{l, hash}, evp{l.hash_new()}, size{digest_size(hash)}
+    {}
+    ~Context() { library.hash_free(evp); }
+    Context(const Context&) = delete;
+    Context& operator=(const Context&) = delete;
+
+    void start() { good = library.hash_init(evp, md.get(), nullptr) == 1; }
+};
+
+Hasher::Hasher(std::unique_ptr<Context> context) : context_{std::move(context)} {}
+Hasher::Hasher(Hasher&&) noexcept = default;
+Hasher& Hasher::operator=(Hasher&&) noexcept = default;
+Hasher::~Hasher() = default;
+
+Result<Hasher> Hasher::make(Hash hash)
+{
+    const auto& l = library();
+    if (!l) {
+        return l.error();
+    }
+    auto context = std::make_unique<Context>(l.value(), hash);
+    if (context->md.get() != nullptr && context->evp != nullptr) {
+        context->start();
+    }
+    if (!context->good) {
+        return no_hash(hash);
+    }
+    return Hasher{std::move(context)};
+}
+
+void Hasher::add(std::span<const u8> bytes)
+{
+    Context& c = *context_;
+    c.good = c.good && c.library.hash_update(c.evp, bytes.data(), bytes.size()) == 1;
+}
+
+Status Hasher::finish(std::span<u8> into)
+{
+    Context& c = *context_;
+    unsigned length = 0;
+    const bool good =
+        c.good && into.size() == c.size && c.library.hash_final(c.evp, into.data(), &length) == 1;
+    c.start();
+    return good ? base::ok() : Status{fail(Errc::io, "the host's OpenSSL could not make a digest")};
 }
 
 Status pbkdf2(Hash hash, std::string_view passphrase, std::span<const u8> salt, u32 iterations,

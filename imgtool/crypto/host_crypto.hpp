@@ -30,6 +30,25 @@ inline constexpr std::size_t kMaxDigest = 64;
 /// The digest of `bytes` in `into`, which is digest_size() long.
 Status digest(Hash hash, std::span<const u8> bytes, std::span<u8> into);
 
+/// A digest of bytes that come in pieces. One per thread.
+class Hasher {
+public:
+    static Result<Hasher> make(Hash hash);
+
+    Hasher(Hasher&&) noexcept;
+    Hasher& operator=(Hasher&&) noexcept;
+    ~Hasher();
+
+    void add(std::span<const u8> bytes);
+    /// The digest of what was added since the last one; `into` is digest_size() long.
+    Status finish(std::span<u8> into);
+
+private:
+    struct Context;
+    explicit Hasher(std::unique_ptr<Context> context);
+    std::unique_ptr<Context> context_;
+};
+
 /// Fills `into` by PBKDF2 (RFC 8018, section 5.2) with HMAC. `iterations` is at least 1.
 Status pbkdf2(Hash hash, std::string_view passphrase, std::span<const u8> salt, u32 iterations,
               std::span<u8> into);

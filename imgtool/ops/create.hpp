@@ -19,7 +19,8 @@ Result<CreateSettings> complete_settings(std::span<const CreateOption> options,
 /// Makes the image file `path` and an empty image in it. A file that was there is not touched when
 /// the settings are wrong; one that was not is removed again when making the image fails.
 Status create_image(const FormatDriver& format, const std::string& path,
-                    const CreateSettings& completed, const Secrets* secrets = nullptr);
+                    const CreateSettings& completed, const Secrets* secrets = nullptr,
+                    const Identity& identity = Identity::of_host());
 
 /// Checks a value against its option's type; sizes become plain numbers, booleans "on" or "off".
 Result<std::string> check_value(const CreateOption& option, const std::string& value);

@@ -101,7 +101,8 @@ def make_inputs():
         if not os.path.exists(name):
             call(PEER, 'convert', *options, '-f', 'raw', '-O', 'qcow2', 'disk.raw', name)
     if not os.path.exists('ov-base.qcow2'):
-        call(PEER, 'create', '-q', '-f', 'qcow2', '-b', 'o.qcow2', '-F', 'qcow2', 'ov-base.qcow2')
+        call('cp', 'o.qcow2', 'base.qcow2')  # commit changes it
+        call(PEER, 'create', '-q', '-f', 'qcow2', '-b', 'base.qcow2', '-F', 'qcow2', 'ov-base.qcow2')
         call('qemu-io', '-f', 'qcow2', '-c', 'write -P 5 0 256M', 'ov-base.qcow2')
     if not os.path.exists('huge.qcow2'):
         call(PEER, 'create', '-q', '-f', 'qcow2', 'huge.qcow2', '1T')

@@ -1,0 +1,315 @@
+// imgtool diff
+#include "imgtool/ops/diff.hpp"
+#include "imgtool/cli/open_named.hpp"
+#include "imgtool/cli/progress.hpp"
+#include "imgtool/cli/text.hpp"
+#include "imgtool/ops/delta.hpp"
+#include "imgtool/ops/staging.hpp"
+#include "imgtool/source/file_source.hpp"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <optional>
+#include <string>
+
+namespace img::cli {
+
+namespace {
+
+constexpr const char* kHelp =
+    R"(usage: {0} diff [options] filename1 filename2
+Prints where the second disk is not as the first: offset, length, and whether the second has data or
+zeroes there. What only one of them has, being longer, differs.
+
+  -f fmt, -F fmt         the formats of the first and the second image; they are looked at when not
+                         given
+  -o delta               write a delta file instead, with which 'patch' makes the second disk from
+                         the first
+      --output fmt       human or json (--json is short for that)
+  -q, --quiet            print nothing; the exit code tells
+  -U, --force-share      take no lock
+  -p, --progress         show progress
+      --image-opts, --object    as for the other commands
+
+Exits with 0 when the disks are the same, 1 when they differ, 2 when something went wrong.
+
+Examples:
+  {0} diff monday.qcow2 tuesday.qcow2
+  {0} diff --output=json -f raw -F qcow2 disk.raw disk.qcow2
+  {0} diff -o day.delta monday.qcow2 tuesday.qcow2
+)";
+
+// As of diff(1).
+constexpr int kDiffer = 1;
+constexpr int kTrouble = 2;
+
+enum LocalOption { kOptJson = 1000 };
+
+constexpr auto kLong =
+    with_common(std::array<option, 1>{{{"json", no_argument, nullptr, kOptJson}}});
+
+struct Request {
+    std::array<std::string, 2> paths;
+    std::array<std::string, 2> formats;
+    std::string delta;
+    bool help = false;
+    Common common;
+};
+
+bool take(int c, const char* value, Request& request)
+{
+    switch (c) {
+    case 'h':
+        request.help = true;
+        return true;
+    case 'f':
+        request.formats[0] = value;
+        return true;
+    case 'F':
+        request.formats[1] = value;
+        return true;
+    case 'o':
+        request.delta = value;
+        return true;
+    case kOptJson:
+        request.common.output = Output::json;
+        return true;
+    default:
+        return take_common(c, value, request.common) == Taken::yes;
+    }
+}
+
+bool parse(int argc, char** argv, Request& request)
+{
+    OptionReader reader{argc, argv, "hf:F:o:pqU", kLong.data()};
+    for (int c = reader.next(); c != OptionReader::kEnd; c = reader.next()) {
+        if (!take(c, reader.value(), request)) {
+            return false;
+        }
+    }
+    if (request.help) {
+        return true;
+    }
+    const auto operands = reader.operands();
+    if (operands.size() != 2) {
+        misuse("Expecting two image file names");
+        return false;
+    }
+    request.paths = {operands[0], operands[1]};
+    return true;
+}
+
+using Disks = std::array<std::unique_ptr<ChainDisk>, 2>;
+
+/// Prints differences, neighbours together.
+class Printer {
+public:
+    Printer(const Request& request, u64 common_size) : request_{request}, common_{common_size}
+    {
+        if (json()) {
+            writer_.begin_array();
+        }
+    }
+
+    void add(u64 offset, u64 length, std::string_view has)
+    {
+        if (row_.length != 0 && row_.has == has && row_.offset + row_.length == offset) {
+            row_.length += length;
+            return;
+        }
+        print();
+        row_ = {.offset = offset, .length = length, .has = has};
+    }
+    /// What lies past the end of the shorter disk is told at the end, as one.
+    void add(const Difference& d)
+    {
+        if (d.offset < common_) {
+            add(d.offset, std::min(d.length, common_ - d.offset),
+                d.bytes.empty() ? "zero" : "data");
+        }
+    }
+
+    void finish()
+    {
+        print();
+        if (json()) {
+            writer_.end_array();
+            fmt::print("{}\n", writer_.take());
+        }
+    }
+
+private:
+    struct Row {
+        u64 offset = 0;
+        u64 length = 0; // 0: none
+        std::string_view has = {};
+    };
+
+    bool json() const { return request_.common.output == Output::json; }
+
+    void print()
+    {
+        if (row_.length == 0) {
+            return;
+        }
+        if (!json()) {
+            fmt::print("{:#018x} {:#012x} {}\n", row_.offset, row_.length, row_.has);
+            return;
+        }
+        writer_.begin_object();
+        writer_.key("start");
+        writer_.value(row_.offset);
+        writer_.key("length");
+        writer_.value(row_.length);
+        writer_.key("second");
+        writer_.value(row_.has);
+        writer_.end_object();
+        fmt::print("{}", writer_.take());
+    }
+
+    const Request& request_;
+    u64 common_; // bytes of the shorter disk
+    JsonWriter writer_;
+    Row row_;
+};
+
+int tell_trouble(const base::Error& error)
+{
+    report(error.message);
+    return kTrouble;
+}
+
+int print_differences(const Request& request, const Disks& disks, Progress& progress)
+{
+    const u64 old_size = disks[0]->size();
+    const u64 new_size = disks[1]->size();
+    const u64 common = std::min(old_size, new_size);
+    bool differs = old_size != new_size;
+    if (differs && request.common.quiet) {
+        return kDiffer;
+    }
+    std::optional<Printer> printer;
+    if (!request.common.quiet) {
+        printer.emplace(request, common);
+    }
+    const auto done =
+        diff(*disks[0], *disks[1],
+             {.visit =
+                  [&](const Difference& d) {
+                      differs = true;
+                      if (printer) {
+                          printer->add(d);
+                      }
+                      return base::ok();
+                  },
+              .progress =
+                  [&](u64 at, u64 total) {
+                      // Past the shorter disk's end all differs; when quiet, one is enough.
+                      return progress.step(at, total) && at < common && (printer || !differs);
+                  }});
+    const bool stopped = !done && done.error().message == "interrupted";
+    if (!done && !(stopped && !interrupted())) {
+        return tell_trouble(done.error());
+    }
+    if (printer) {
+        if (old_size != new_size) {
+            printer->add(common, std::max(old_size, new_size) - common,
+                         old_size < new_size ? "more" : "nothing");
+        }
+        printer->finish();
+    }
+    return differs ? kDiffer : kSuccess;
+}
+
+Result<DeltaHeader> make_header(const Disks& disks, Progress& progress)
+{
+    DeltaHeader header{.old_size = disks[0]->size(), .new_size = disks[1]->size()};
+    const auto step = [&](u64 done, u64 total) { return progress.step(done / 3, total); };
+    for (std::size_t i = 0; i < 2; ++i) {
+        auto hash = tree_hash(*disks[i], {.block_size = header.block_size, .progress = step});
+        if (!hash) {
+            return std::move(hash).error();
+        }
+        (i == 0 ? header.old_hash : header.new_hash) = hash.value();
+    }
+    return header;
+}
+
+/// Says whether there are differences.
+Result<bool> write_delta(const Disks& disks, ByteSource& file, Progress& progress)
+{
+    auto header = make_header(disks, progress);
+    if (!header) {
+        return std::move(header).error();
+    }
+    auto writer = DeltaWriter::begin(file, header.value());
+    if (!writer) {
+        return std::move(writer).error();
+    }
+    auto done = diff(*disks[0], *disks[1],
+                     {.visit =
+                          [&](const Difference& d) {
+                              return d.bytes.empty() ? writer.value().add_zeroes(d.offset, d.length)
+                                                     : writer.value().add_data(d.offset, d.bytes);
+                          },
+                      .progress = [&](u64 at, u64 total) { return progress.step(at, total); }});
+    if (done) {
+        done = writer.value().finish();
+    }
+    if (!done) {
+        return std::move(done).error();
+    }
+    return !(header.value().old_hash == header.value().new_hash);
+}
+
+int make_delta(const Request& request, const Disks& disks, Progress& progress)
+{
+    const auto trouble = [&](base::Error error) {
+        return tell_trouble(std::move(error).in(request.delta));
+    };
+    auto staging = Staging::next_to(request.delta);
+    if (!staging) {
+        return trouble(std::move(staging).error());
+    }
+    auto file = FileSource::create(staging.value().path());
+    if (!file) {
+        return trouble(std::move(file).error());
+    }
+    auto differs = write_delta(disks, *file.value(), progress);
+    if (!differs) {
+        return trouble(std::move(differs).error());
+    }
+    if (auto published = staging.value().publish(); !published) {
+        return trouble(std::move(published).error());
+    }
+    return differs.value() ? kDiffer : kSuccess;
+}
+
+} // namespace
+
+int run_diff(int argc, char** argv)
+{
+    Request request;
+    if (!parse(argc, argv, request)) {
+        return kTrouble;
+    }
+    if (request.help) {
+        fmt::print(fmt::runtime(kHelp), program_name());
+        return kSuccess;
+    }
+    catch_interrupts();
+    Disks disks;
+    for (std::size_t i = 0; i < 2; ++i) {
+        disks[i] =
+            open_named(request.common, {.path = request.paths[i], .format = request.formats[i]});
+        if (disks[i] == nullptr) {
+            return kTrouble;
+        }
+    }
+    Progress progress{request.common.progress && !request.common.quiet};
+    return finish(request.delta.empty() ? print_differences(request, disks, progress)
+                                        : make_delta(request, disks, progress));
+}
+
+} // namespace img::cli
