@@ -106,6 +106,8 @@ struct FormatDriver {
     /// which gets those given as OpenContext::options, checked by type as for create.
     std::span<const CreateOption> open_options = {};
     bool has_backing = false; // images may have backing files
+    /// Names of further files are meant as seen from the working directory, not from the image.
+    bool names_from_cwd = false;
     /// The size of an image made from completed settings; null: `measure` is refused.
     Result<Measurement> (*measure)(const CreateSettings& settings,
                                    const Content& content) = nullptr;

@@ -73,6 +73,14 @@ Status refuse_reference(const node::Value& value)
                 fmt::format("Cannot find device='{0}' nor node-name='{0}'", node::text_of(value)));
 }
 
+/// What the names of an image's further files are relative to.
+std::string place_of(const FormatDriver& format, const std::string& origin)
+{
+    return format.names_from_cwd && !node::has_protocol(origin)
+               ? origin.substr(origin.rfind('/') + 1)
+               : origin;
+}
+
 Result<OpenedLayer> open_path(const OpenOptions& options, OpenFor purpose)
 {
     if (options.path.empty()) {
@@ -89,7 +97,8 @@ Result<OpenedLayer> open_path(const OpenOptions& options, OpenFor purpose)
         return std::move(format).error();
     }
     OpenContext context{.purpose = purpose,
-                        .open_sibling = sibling_opener(options, options.path),
+                        .open_sibling =
+                            sibling_opener(options, place_of(*format.value(), options.path)),
                         .trust_data_files = options.backing.trust_data_files,
                         .secrets = options.secrets,
                         .options = options.format_options,
@@ -231,7 +240,7 @@ private:
         }
         const bool given = !data_file.empty();
         OpenContext context{.purpose = purpose_,
-                            .open_sibling = siblings(std::move(data_file), name),
+                            .open_sibling = siblings(format, std::move(data_file), name),
                             .trust_data_files = options_.backing.trust_data_files,
                             .data_file_given = given,
                             .secrets = options_.secrets,
@@ -242,7 +251,8 @@ private:
     }
 
     /// A data file that the user named is that, whatever the image says of it.
-    OpenSibling siblings(node::Options data_file, const node::NodeName& name)
+    OpenSibling siblings(const FormatDriver& format, node::Options data_file,
+                         const node::NodeName& name)
     {
         OpenOptions options = options_;
         options.read_only = how_.read_only;
@@ -257,7 +267,7 @@ private:
                     return fail(Errc::unsupported, why);
                 };
             }
-            return sibling_opener(options, *name.origin);
+            return sibling_opener(options, place_of(format, *name.origin));
         }
         return [options, data_file](const std::string&) -> Result<std::unique_ptr<ByteSource>> {
             const node::How how{options, options.read_only, options.share, options.unsafe,

@@ -299,7 +299,8 @@ bool Conversion::open_target()
 bool Conversion::check_target()
 {
     const Layer& top = target_->layers().front();
-    if (request_.bitmaps && top.image->bitmaps() == nullptr) {
+    BitmapStore* bitmaps = top.image->bitmaps();
+    if (request_.bitmaps && (bitmaps == nullptr || !bitmaps->can_add())) {
         return fail(fmt::format("Format driver '{}' does not support bitmaps", top.format));
     }
     if (request_.compress && !top.image->packing()) {

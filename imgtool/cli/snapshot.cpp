@@ -14,7 +14,7 @@ namespace img::cli {
 namespace {
 
 struct Request {
-    char action = 'l'; // the option's letter
+    char action = '\0'; // the option's letter
     bool has_action = false;
     std::string snapshot;
     std::string path;
@@ -114,8 +114,10 @@ int run_snapshot(int argc, char** argv)
         return apply_snapshot(image, request.snapshot);
     case 'd':
         return delete_snapshot(image, request.snapshot);
-    default:
+    case 'l':
         return list_snapshots(image);
+    default:
+        return kSuccess; // without an action qemu-img does nothing
     }
 }
 

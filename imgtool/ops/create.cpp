@@ -235,7 +235,8 @@ Status create_image(const FormatDriver& format, const std::string& name,
         file.value()->avoid_copy_on_write();
     }
     std::vector<std::string> siblings;
-    CreateContext context{.make_sibling = sibling_maker(path, siblings),
+    const std::string place = format.names_from_cwd ? path.substr(path.rfind('/') + 1) : path;
+    CreateContext context{.make_sibling = sibling_maker(place, siblings),
                           .open_sibling = sibling_reader(path, secrets),
                           .secrets = secrets,
                           .identity = &identity};

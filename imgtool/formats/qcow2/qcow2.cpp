@@ -183,8 +183,8 @@ Status create_from_settings(ByteSource& file, const CreateSettings& settings,
 }
 
 /// What measure looks at; it takes anything for the rest.
-constexpr std::array<std::string_view, 7> kMeasured{"cluster_size", "extended_l2", "preallocation",
-                                                    "size",         "compat",      "backing_file",
+constexpr std::array<std::string_view, 7> kMeasured{"cluster_size",  "extended_l2", "compat",
+                                                    "preallocation", "size",        "backing_file",
                                                     "refcount_bits"};
 
 /// The parameters that sizes follow from. What measure says of values that create words differently
@@ -247,6 +247,7 @@ const FormatDriver kDriver{
     .amend_options = kAmendOptions,
     .open_options = kOpenOptions,
     .has_backing = true,
+    .names_from_cwd = true,
     .measure = measure_from_settings,
 };
 

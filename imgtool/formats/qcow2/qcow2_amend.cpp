@@ -159,9 +159,12 @@ Status Qcow2Image::amend(const CreateSettings& settings, OpenContext& context, b
             return done;
         }
     }
-    if (w.backing_name.value_or(header_.backing_name) != header_.backing_name ||
-        w.backing_format.value_or(header_.backing_format) != header_.backing_format ||
-        (w.backing_name && header_.backing_name.empty())) {
+    const auto changes = [](const std::optional<std::string>& wish, const std::string& now) {
+        return now.empty() ? wish.has_value() : wish != now; // what is not given counts as none
+    };
+    if ((w.backing_name || w.backing_format) &&
+        (changes(w.backing_name, header_.backing_name) ||
+         changes(w.backing_format, header_.backing_format))) {
         return fail(Errc::invalid_argument,
                     "Cannot amend the backing file\nYou can use 'qemu-img rebase' instead.");
     }

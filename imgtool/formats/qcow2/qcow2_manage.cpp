@@ -112,7 +112,8 @@ Status Qcow2Image::note_write(u64 offset, u64 length)
 
 Status Qcow2Image::set_backing(const std::string& name, const std::string& format)
 {
-    if (name.size() > kMaxBackingName) {
+    // A raw data file is all of the disk.
+    if (name.size() > kMaxBackingName || (!name.empty() && header_.data_file_is_raw())) {
         return fail(Errc::invalid_argument, "Invalid argument");
     }
     if (auto done = flush(); !done) {

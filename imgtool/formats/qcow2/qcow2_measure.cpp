@@ -143,7 +143,7 @@ Result<Measurement> measure(const CreateParameters& p, const CreateSettings& set
     const u64 disk = round_up(content.size, g.cluster_size());
     u64 data = 0;
     // With a backing file, what there is of the disk there is not known.
-    const bool all = !p.backing_name.empty() ||
+    const bool all = (!p.backing_name.empty() && content.data_in_clusters) ||
                      p.preallocation == CreateParameters::Preallocation::falloc ||
                      p.preallocation == CreateParameters::Preallocation::full;
     if (all) {

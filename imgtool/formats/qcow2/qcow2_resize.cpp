@@ -303,6 +303,16 @@ Status Qcow2Image::hide_backing(u64 begin, u64 end)
 Status Qcow2Image::preallocate_range(u64 begin, u64 end, Preallocate how)
 {
     u64 guest = geometry_.clusters(begin) << geometry_.cluster_bits;
+    if (guest != begin && header_.backing_name.empty()) {
+        // The cluster that the disk ended in, where nothing is in it yet.
+        const u64 last = guest - geometry_.cluster_size();
+        auto at = l2_place(last);
+        auto there = at ? load_entry(at.value(), 0) : Result<L2Entry>{std::move(at).error()};
+        if (!there) {
+            return std::move(there).error();
+        }
+        guest = there.value() == L2Entry{} ? last : guest;
+    }
     while (guest < end) {
         auto placed = place(GuestOffset{guest}, end - guest);
         if (!placed) {
