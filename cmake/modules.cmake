@@ -15,6 +15,11 @@ if(MENAGERIE_SANITIZE)
   target_link_options(menagerie_options INTERFACE -fsanitize=address,undefined)
 endif()
 
+if(MENAGERIE_FUZZ)
+  # Libraries too tell the fuzzer which of their paths were taken.
+  target_compile_options(menagerie_options INTERFACE -fsanitize=fuzzer-no-link)
+endif()
+
 # menagerie_add_folders(<dir>...): add_subdirectory for those that have a CMakeLists.txt.
 function(menagerie_add_folders)
   foreach(dir ${ARGN})

@@ -66,7 +66,8 @@ struct OpenOptions {
 base::Result<std::unique_ptr<Disk>> open_disk(const OpenOptions& options);
 
 /// The same, with all that commands want to know of the images in the chain.
-base::Result<std::unique_ptr<ChainDisk>> open_chain(const OpenOptions& options);
+base::Result<std::unique_ptr<ChainDisk>> open_chain(const OpenOptions& options,
+                                                    OpenFor purpose = OpenFor::use);
 
 /// Opens one image without its backing files.
 base::Result<Layer> open_layer(const OpenOptions& options, OpenFor purpose);

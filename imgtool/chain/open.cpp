@@ -192,7 +192,7 @@ private:
 
 } // namespace
 
-Result<std::unique_ptr<ChainDisk>> open_chain(const OpenOptions& options)
+Result<std::unique_ptr<ChainDisk>> open_chain(const OpenOptions& options, OpenFor purpose)
 {
     std::vector<Layer> layers;
     LoopGuard guard;
@@ -208,7 +208,7 @@ Result<std::unique_ptr<ChainDisk>> open_chain(const OpenOptions& options)
         if (auto entered = guard.enter(next, layers.size()); !entered) {
             return in_context(std::move(entered).error());
         }
-        auto opened = open_one(next, OpenFor::use);
+        auto opened = open_one(next, purpose);
         if (!opened) {
             return is_top ? std::move(opened).error()
                           : std::move(opened).error().in("Could not open backing file");

@@ -160,15 +160,17 @@ Result<CheckReport> check_once(const Request& request, Repair repair, std::strin
         return std::move(options).error();
     }
     options.value().read_only = repair == Repair::none;
-    auto layer = open_layer(options.value(), OpenFor::check);
-    if (!layer) {
-        return std::move(layer).error().in(fmt::format("Could not open '{}'", request.path));
+    // Its backing files too: without them it is not good for anything.
+    auto disk = open_chain(options.value(), OpenFor::check);
+    if (!disk) {
+        return std::move(disk).error().in(fmt::format("Could not open '{}'", request.path));
     }
-    format = layer.value().format;
+    Layer& layer = disk.value()->layers().front();
+    format = layer.format;
     const auto show = [](const std::string& problem) {
         std::fprintf(stderr, "%s\n", problem.c_str());
     };
-    Image& image = *layer.value().image;
+    Image& image = *layer.image;
     const bool wanted = request.full || request.repair != Repair::none || image.checks_by_default();
     auto checked = wanted ? image.check(repair, show) : image.Image::check(repair, show);
     if (!checked && checked.error().code != base::Errc::unsupported) {

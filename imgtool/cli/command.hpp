@@ -109,6 +109,7 @@ int run_rebase(int argc, char** argv);
 int run_commit(int argc, char** argv);
 int run_dd(int argc, char** argv);
 int run_bench(int argc, char** argv);
+int run_serve(int argc, char** argv);
 int run_hash(int argc, char** argv);
 int run_ls(int argc, char** argv);
 int run_cat(int argc, char** argv);

@@ -130,7 +130,7 @@ int run_compare(int argc, char** argv)
             return kOpenFailed;
         }
     }
-    Progress progress{request.common.progress && !request.common.quiet};
+    Progress progress{request.common.progress && !request.common.quiet, 2};
     const CompareOptions options{.strict = request.strict, .progress = [&](u64 done, u64 total) {
                                      return progress.step(done, total);
                                  }};

@@ -84,6 +84,11 @@ constexpr std::array kCommands{
             "[--object objectdef] [--image-opts] [-f fmt] [--preallocation=prealloc] [-q] "
             "[--shrink] filename [+ | -]size",
             run_resize},
+    Command{"serve",
+            "[--object objectdef] [--image-opts] [-U] [-q] [-f fmt] [-k socket | --port=port "
+            "[--bind=address]] [--writable] [-x export_name] [-D description] [-e max_clients] "
+            "[--once] [--fork] [--pid-file=path] [--tls-certs=dir [--tls-required]] filename",
+            run_serve},
     Command{"snapshot",
             "[--object objectdef] [--image-opts] [-U] [-q] [-l | -a snapshot | -c snapshot | -d "
             "snapshot] filename",
@@ -137,9 +142,10 @@ void print_help()
                 "  %s convert -c -O qcow2 -o compression_type=zstd disk.raw disk.qcow2\n"
                 "  %s info --backing-chain overlay.qcow2\n"
                 "  %s map --output=json disk.qcow2\n"
-                "  %s check -r leaks disk.qcow2\n\n"
+                "  %s check -r leaks disk.qcow2\n"
+                "  %s serve -k /tmp/disk.sock disk.qcow2      (serve --help tells more)\n\n"
                 "Supported formats:",
-                name, name, name, name, name, name);
+                name, name, name, name, name, name, name);
     for (const FormatDriver* format : all_formats()) {
         std::printf(" %s", format->name.data());
     }

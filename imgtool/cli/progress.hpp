@@ -7,7 +7,8 @@ namespace img::cli {
 /// stream.
 class Progress {
 public:
-    explicit Progress(bool shown);
+    /// `least`: percent between two showings.
+    explicit Progress(bool shown, double least = 1);
     ~Progress(); // ends the line
     Progress(const Progress&) = delete;
     Progress& operator=(const Progress&) = delete;
@@ -19,6 +20,7 @@ public:
 
 private:
     bool shown_;
+    double least_; // percent
     double percent_ = 0;
     double printed_ = 0;
 };

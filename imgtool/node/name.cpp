@@ -13,6 +13,13 @@ using base::fail;
 
 constexpr std::string_view kFile = "file:";
 
+/// What is left of "file:image:a" must not look like a protocol "image".
+std::string without_prefix(const std::string& name)
+{
+    std::string path = name.substr(kFile.size());
+    return has_protocol(path) ? "./" + path : path;
+}
+
 } // namespace
 
 Status use_name(OpenOptions& options, const std::string& name)
@@ -23,7 +30,7 @@ Status use_name(OpenOptions& options, const std::string& name)
         return base::ok();
     }
     if (name.starts_with(kFile)) {
-        options.path = name.substr(kFile.size());
+        options.path = without_prefix(name);
         return base::ok();
     }
     auto parsed = parse_name(name);
@@ -61,7 +68,7 @@ Result<std::string> plain_path(const std::string& name)
         return name;
     }
     if (name.starts_with(kFile)) {
-        return name.substr(kFile.size());
+        return without_prefix(name);
     }
     if (name.starts_with("json:")) {
         return fail(Errc::unsupported, "Unknown protocol 'json'");

@@ -73,7 +73,10 @@ TEST_CASE("against qemu-img: qcow and encrypted images are read both ways")
 
     REQUIRE(test::run(tool() + " " + convert + (dir / "ours")).code == 0);
     CHECK(theirs(std::string{"compare"} + kSecret + named(dir / "ours") + as_raw).code == 0);
-    REQUIRE(theirs(convert + (dir / "theirs")).code == 0);
+    // The empty write by which qemu-img ends a compressed image is one that its qcow refuses, when
+    // all is done: it fails without a word, with a good image.
+    const bool fails = c.format == "qcow" && c.options == " -c";
+    REQUIRE(theirs(convert + (dir / "theirs")).code == (fails ? 1 : 0));
     CHECK(test::run(tool() + " compare" + kSecret + named(dir / "theirs") + as_raw).code == 0);
     CHECK(test::run(tool() + " check --full " + (dir / "theirs")).code == 0);
     for (const char* info : {"info ", "info --output=json "}) {

@@ -48,9 +48,7 @@ public:
                 return std::move(run).error();
             }
             extent.kind = run.value().data ? Extent::Kind::data : Extent::Kind::zero;
-            // Data that ends with the file ends with its last sector, which reads zeroes there.
-            const bool last = start_ + from.bytes + run.value().length == file_->size();
-            extent.length = last ? limit : std::min(limit, run.value().length);
+            extent.length = std::min(limit, run.value().length);
         }
         extent.reserved = extent.kind == Extent::Kind::zero;
         return extent;
@@ -203,7 +201,7 @@ Status create(ByteSource& file, const CreateSettings& settings, CreateContext&)
         return std::move(parsed).error();
     }
     const auto [size, how] = parsed.value();
-    return make_raw(file, size, how);
+    return make_raw(file, whole_sectors(size), how);
 }
 
 Result<Measurement> measure(const CreateSettings&, const Content& content)
