@@ -28,6 +28,7 @@ constexpr std::array kCommands{
             "source_file [-F source_fmt]] [-g granularity] [--object objectdef] [--image-opts | -f "
             "fmt] filename bitmap",
             run_bitmap},
+    Command{"cat", "[--object objectdef] [--image-opts] [-U] [-f fmt] filename [N:]path", run_cat},
     Command{"check",
             "[-q] [-f fmt] [--output=ofmt] [-r [leaks | all]] [-T src_cache] [-U] filename",
             run_check},
@@ -58,11 +59,19 @@ constexpr std::array kCommands{
             "[--object objectdef] [--image-opts] [-U] [-p] [-q] [-f fmt] [-F fmt] [--output=ofmt] "
             "[-o delta] filename1 filename2",
             run_diff},
+    Command{"extract",
+            "[--object objectdef] [--image-opts] [-U] [-p] [-q] [-f fmt] filename [N:]path "
+            "destination",
+            run_extract},
     Command{"hash",
             "[--object objectdef] [--image-opts] [-U] [-p] [-f fmt] [--algorithm=name] "
             "[--block-size=size] [--tree | --flat] [--output=ofmt] filename [filename2 [...]]",
             run_hash},
     Command{"info", "[-f fmt] [--output=ofmt] [--backing-chain] [-U] filename", run_info},
+    Command{"ls",
+            "[--object objectdef] [--image-opts] [-U] [-f fmt] [-l] [-R] [--output=ofmt] filename "
+            "[[N:]path]",
+            run_ls},
     Command{"map",
             "[-f fmt] [--start-offset=offset] [--max-length=len] [--output=ofmt] [-U] filename",
             run_map},
