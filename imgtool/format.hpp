@@ -54,6 +54,8 @@ struct OpenContext {
     bool no_io = false;
     /// For formats that mark an image with new IDs when it is written to.
     const Identity* identity = &Identity::of_host();
+    /// Is told how far a long change (Image::amend) is.
+    std::function<void(u64 done, u64 total)> progress = {};
 };
 
 /// What making an image needs beyond its file.

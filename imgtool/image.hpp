@@ -167,6 +167,10 @@ public:
     /// if the answer changes earlier. `from` must lie on the disk.
     virtual Result<Extent> map(GuestOffset from, u64 limit, MapDetail detail) = 0;
 
+    /// Whether what map() says may be read where it says. When not, map() with MapDetail::fast must
+    /// be asked before each reading.
+    virtual bool extents_can_be_read() const { return true; }
+
     /// Where `length` bytes from `from` on may be written; the answer may be for fewer.
     virtual Result<Placement> place(GuestOffset from, u64 length) = 0;
     /// Makes a fresh placement part of the image, or gives it back.

@@ -184,7 +184,7 @@ Status ChainDisk::write_fresh(const Placement& at, std::span<const u8> from)
 /// Copies the disk's present bytes [begin, end) to where they go in a fresh placement.
 /// The last block, when only a part of it is on the disk, may share its rest with a longer backing
 /// file or a snapshot. Written again, it is the image's own.
-Status ChainDisk::resize(u64 size, Preallocate how)
+Status ChainDisk::prepare_resize(u64 size)
 {
     if (read_only_) {
         return fail(Errc::invalid_argument, "the disk is read-only");
@@ -211,7 +211,13 @@ Status ChainDisk::resize(u64 size, Preallocate how)
         }
     }
     reader_.forget();
-    return image.resize(size, how);
+    return base::ok();
+}
+
+Status ChainDisk::resize(u64 size, Preallocate how)
+{
+    auto done = prepare_resize(size);
+    return done ? layers_.front().image->resize(size, how) : std::move(done);
 }
 
 Status ChainDisk::fill(const Placement& at, u64 begin, u64 end)
@@ -267,7 +273,7 @@ Status ChainDisk::check_disguise(u64 offset, std::span<const u8> from)
     if (disguise.name != "raw") {
         return fail(Errc::invalid_argument,
                     fmt::format("this write would make the raw image '{}' look like {}; say that "
-                                "its format is raw to allow it",
+                                "its format is raw to allow it: Operation not permitted",
                                 top.path, disguise.name));
     }
     return base::ok();

@@ -51,6 +51,8 @@ public:
 
     /// Makes the disk longer or shorter (Image::resize).
     Status resize(u64 size, Preallocate how);
+    /// What has to be done before the top image alone is resized (by amend).
+    Status prepare_resize(u64 size);
 
     /// What holds bytes of the disk, all layers considered.
     struct Found {

@@ -173,6 +173,10 @@ Result<CheckReport> check_once(const Request& request, Repair repair, std::strin
     Image& image = *layer.image;
     const bool wanted = request.full || request.repair != Repair::none || image.checks_by_default();
     auto checked = wanted ? image.check(repair, show) : image.Image::check(repair, show);
+    if (!checked && checked.error().message.starts_with("ERROR ")) {
+        report(checked.error().message); // a table that is too large to be looked at
+        return base::fail(base::Errc::io, "Check failed: File too large");
+    }
     if (!checked && checked.error().code != base::Errc::unsupported) {
         return std::move(checked).error().in("Check failed");
     }

@@ -131,6 +131,27 @@ void parse_settings(std::string_view text, CreateSettings& settings, bool& help)
     }
 }
 
+void print_option(const CreateOption& option)
+{
+    std::string head{option.name};
+    head += '=';
+    head += type_text(option.type);
+    std::printf("  %-22s - %.*s\n", head.c_str(), static_cast<int>(option.help.size()),
+                option.help.data());
+}
+
+bool take_settings(std::string_view text, CreateSettings& settings, bool& help)
+{
+    const std::size_t trailing = text.size() - (text.find_last_not_of(',') + 1);
+    const bool leading = text.starts_with(',') && !text.starts_with(",,");
+    if (text.empty() || leading || trailing % 2 != 0) {
+        report(std::string{"Invalid option list: "} + std::string{text});
+        return false;
+    }
+    parse_settings(text, settings, help);
+    return true;
+}
+
 void print_create_options(const FormatDriver& format, bool has_file)
 {
     std::vector<const CreateOption*> options;
@@ -146,11 +167,7 @@ void print_create_options(const FormatDriver& format, bool has_file)
         std::printf("Supported %s options:\n", format.name.data());
     }
     for (const CreateOption* option : options) {
-        std::string head{option->name};
-        head += '=';
-        head += type_text(option->type);
-        std::printf("  %-22s - %.*s\n", head.c_str(), static_cast<int>(option->help.size()),
-                    option->help.data());
+        print_option(*option);
     }
     if (!has_file) {
         std::puts("\nThe protocol level may support further options.\n"

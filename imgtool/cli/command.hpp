@@ -72,7 +72,14 @@ enum LongOption {
     kOptSize,
     kOptPreallocation,
     kOptShrink,
-    kOptFull
+    kOptFull,
+    kOptForce,
+    kOptBitmapAdd, // in the order of the actions in cli/bitmap.cpp
+    kOptBitmapRemove,
+    kOptBitmapClear,
+    kOptBitmapEnable,
+    kOptBitmapDisable,
+    kOptBitmapMerge
 };
 
 /// "--object is not supported yet", and kFailure.
@@ -85,6 +92,12 @@ bool parse_output(const char* value, Output& output);
 /// Parses "a=b,c=d" (",," is a comma) onto the end of `settings`; "help" or "?" sets `help`.
 /// A name without a value is "on"; "noname" is "off".
 void parse_settings(std::string_view text, CreateSettings& settings, bool& help);
+
+/// One line of such a list.
+void print_option(const CreateOption& option);
+/// The same for -o, which may be given more than once: an odd comma at either end would change the
+/// meaning of what is joined. False when it was refused, and that was reported.
+bool take_settings(std::string_view text, CreateSettings& settings, bool& help);
 
 /// `-o help`; with a file's name, the options of host files are among them.
 void print_create_options(const FormatDriver& format, bool has_file);
@@ -101,6 +114,8 @@ int run_convert(int argc, char** argv);
 int run_info(int argc, char** argv);
 int run_check(int argc, char** argv);
 int run_map(int argc, char** argv);
+int run_amend(int argc, char** argv);
+int run_bitmap(int argc, char** argv);
 int run_measure(int argc, char** argv);
 int run_resize(int argc, char** argv);
 int run_snapshot(int argc, char** argv);

@@ -1,5 +1,6 @@
 // imgtool commit
 #include "imgtool/ops/commit.hpp"
+#include "imgtool/cli/errors.hpp"
 #include "imgtool/cli/numbers.hpp"
 #include "imgtool/cli/open_named.hpp"
 #include "imgtool/cli/progress.hpp"
@@ -91,12 +92,14 @@ Result<std::unique_ptr<ChainDisk>> split_off(ChainDisk& disk, std::size_t depth,
                                              const Request& request)
 {
     auto& layers = disk.layers();
-    OpenOptions options{.path = {},
-                        .format = layers[depth].probed ? "" : layers[depth].format,
-                        .read_only = false,
-                        .backing = {.nodes = true, .trust_probed = true, .trust_data_files = true},
-                        .unsafe = request.cache == "unsafe",
-                        .secrets = &request.common.secrets};
+    auto named = named_options(request.common, layers[depth].path,
+                               layers[depth].probed ? "" : layers[depth].format);
+    if (!named) {
+        return std::move(named).error();
+    }
+    OpenOptions options = std::move(named).value();
+    options.read_only = false;
+    options.unsafe = request.cache == "unsafe";
     if (auto used = node::use_layer(options, layers[depth]); !used) {
         return std::move(used).error();
     }
@@ -148,7 +151,8 @@ int commit_image(const Request& request)
             done = empty(*disk); // only now, that the base has it all on stable storage
         }
         if (!done) {
-            return interrupted() ? kFailure : report("Block job failed: " + done.error().message);
+            return interrupted() ? kFailure
+                                 : report("Block job failed: " + system_part(done.error()));
         }
         progress.show(100);
     }

@@ -71,6 +71,8 @@ private:
     bool make_target();
     bool open_target();
     bool check_target();
+    LossSink loss_sink(const char* what);
+    LossSink status_sink();
     bool measure_data();
     bool show(u64 done, u64 total);
     bool copy();
@@ -117,39 +119,10 @@ bool Conversion::open_sources()
 /// -l: from now on the first source reads as that snapshot does.
 bool Conversion::choose_snapshot()
 {
-    std::string wanted = request_.snapshot;
-    if (wanted.empty() && request_.snapshot_params.empty()) {
-        return true;
-    }
-    if (sources_.size() > 1 && !wanted.empty()) {
+    if (sources_.size() > 1 && !request_.snapshot.either.empty()) {
         return fail("No support for concatenating multiple snapshot");
     }
-    Image& image = *sources_[0]->layers().front().image;
-    const auto id = find(request_.snapshot_params, "snapshot.id");
-    const auto name = find(request_.snapshot_params, "snapshot.name");
-    const auto snapshots = image.info().snapshots;
-    const auto found = std::ranges::find_if(snapshots, [&](const SnapshotInfo& s) {
-        return wanted.empty()
-                   ? (id == nullptr || s.id == *id) && (name == nullptr || s.name == *name)
-                   : s.id == wanted || s.name == wanted;
-    });
-    if (found == snapshots.end() && !snapshots.empty()) {
-        return fail("Failed to load snapshot: Can't find snapshot");
-    }
-    if (found != snapshots.end() && wanted.empty()) {
-        wanted = found->id;
-    }
-    // An image without snapshots is asked all the same, as its format may not have any.
-    if (auto viewed = image.view_snapshot(wanted); !viewed) {
-        const bool never = viewed.error().code == base::Errc::unsupported;
-        return fail(fmt::format(
-            "Failed to load snapshot: {}",
-            never ? fmt::format("Block format '{}' used by device '' does not support temporarily "
-                                "loading internal snapshots",
-                                sources_[0]->layers().front().format)
-                  : "Can't find snapshot"));
-    }
-    return true;
+    return view_snapshot(*sources_[0], request_.snapshot);
 }
 
 bool Conversion::choose_format()
@@ -338,10 +311,26 @@ bool Conversion::check_target()
     return true;
 }
 
+/// Tells what --salvage could not read.
+LossSink Conversion::loss_sink(const char* what)
+{
+    return [this, what](u64 offset, const base::Error& error) {
+        if (!request_.common.quiet) {
+            report(
+                fmt::format("warning: error while reading {} {}: {}", what, offset, error.message));
+        }
+    };
+}
+
+LossSink Conversion::status_sink()
+{
+    return request_.salvage ? loss_sink("block status at offset") : LossSink{};
+}
+
 /// Holes take no time, so that -p shows how much of the data is copied.
 bool Conversion::measure_data()
 {
-    if (!progress_.shown()) {
+    if (!progress_.shown() && !request_.salvage) {
         return true;
     }
     constexpr u64 kStep = u64{2} << 20; // bytes
@@ -349,11 +338,11 @@ bool Conversion::measure_data()
     u64 data = 0;
     for (const auto& source : sources_) {
         for (u64 offset = 0; offset < source->size();) {
-            auto found = source->find(offset, source->size() - offset, MapDetail::exact);
+            auto found = seek(*source, offset, source->size() - offset, status_sink());
             if (!found) {
-                break; // the copy will tell, or salvage
+                break; // the copy will tell
             }
-            const auto& [extent, depth] = found.value();
+            const auto& [extent, depth] = found.value().found;
             const bool zero =
                 extent.kind == Extent::Kind::zero || extent.kind == Extent::Kind::backing;
             const u64 end = offset + extent.length;
@@ -399,12 +388,9 @@ bool Conversion::copy()
                            .threads = request_.threads,
                            .progress = [this](u64 done, u64 total) { return show(done, total); }};
     if (request_.salvage) {
-        options.salvage = [this](u64 offset, const base::Error& error) {
-            if (!request_.common.quiet) {
-                report(fmt::format("warning: error while reading offset {}: {}", offset,
-                                   error.message));
-            }
-        };
+        options.threads = 1; // what is lost is told in order
+        options.salvage = loss_sink("offset");
+        options.salvage_status = status_sink();
     }
     if (request_.rate != 0) {
         options.throttle = [&limit](u64 bytes) { limit.spend(bytes, interrupted); };

@@ -78,39 +78,6 @@ bool take_workers(const char* value, ConvertRequest& request)
     return true;
 }
 
-bool take_snapshot(const char* value, ConvertRequest& request)
-{
-    if (!std::string_view{value}.starts_with("snapshot.")) {
-        request.snapshot = value;
-        return true;
-    }
-    bool help = false;
-    parse_settings(value, request.snapshot_params, help);
-    for (const auto& [name, text] : request.snapshot_params) {
-        if (name != "snapshot.id" && name != "snapshot.name") {
-            report(fmt::format("Invalid parameter '{}'", name));
-            report(fmt::format("Failed in parsing snapshot param '{}'", value));
-            return false;
-        }
-    }
-    return true;
-}
-
-bool take_settings(const char* value, ConvertRequest& request)
-{
-    // Lists are joined with commas, so an odd comma at an end would change the meaning.
-    const std::string_view text{value};
-    const std::size_t trailing = text.size() - (text.find_last_not_of(',') + 1);
-    const bool leading = text.starts_with(',') && !text.starts_with(",,");
-    if (text.empty() || leading || trailing % 2 != 0) {
-        report(fmt::format("Invalid option list: {}", text));
-        return false;
-    }
-    request.has_settings = true;
-    parse_settings(text, request.settings, request.help);
-    return true;
-}
-
 bool take(int c, const char* value, ConvertRequest& request)
 {
     for (const Flag& flag : kFlags) {
@@ -131,9 +98,10 @@ bool take(int c, const char* value, ConvertRequest& request)
         request.target_format = value;
         return true;
     case 'o':
-        return take_settings(value, request);
+        request.has_settings = true;
+        return take_settings(value, request.settings, request.help);
     case 'l':
-        return take_snapshot(value, request);
+        return take_snapshot(value, request.snapshot);
     case 'S':
         return take_sparse(value, request);
     case 'm':

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "imgtool/cli/common.hpp"
+#include "imgtool/cli/snapshot_choice.hpp"
 
 #include <optional>
 #include <string>
@@ -19,8 +20,7 @@ struct ConvertRequest {
     std::string backing_format;
     std::string cache = "unsafe";
     std::string source_cache = "writeback";
-    std::string snapshot;           // -l: an ID or a name
-    CreateSettings snapshot_params; // -l snapshot.id=...,snapshot.name=...
+    SnapshotChoice snapshot;        // -l
     std::optional<u64> sparse_size; // bytes
     unsigned threads = 0;           // at most; 0: as many as serve
     u64 rate = 0;                   // bytes per second; 0: any

@@ -75,7 +75,9 @@ bool parse(int argc, char** argv, Request& request)
             print_help();
             std::exit(kSuccess);
         case 'o':
-            parse_settings(reader.value(), request.settings, request.help);
+            if (!take_settings(reader.value(), request.settings, request.help)) {
+                return false;
+            }
             break;
         case 'q':
             request.quiet = true;
@@ -124,11 +126,11 @@ Status use_backing(const Request& request, std::optional<u64>& size)
     if (*name == request.path) {
         return fail("Error: Trying to create an image with the same filename as the backing file");
     }
-    if (format != nullptr && find_format(*format) == nullptr) {
-        return fail(fmt::format("Unknown driver '{}'\nCould not open backing image.", *format));
-    }
     if (request.trust_backing) {
         return base::ok();
+    }
+    if (format != nullptr && find_format(*format) == nullptr) {
+        return fail(fmt::format("Unknown driver '{}'\nCould not open backing image.", *format));
     }
     OpenOptions options{.path = {},
                         .format = format != nullptr ? *format : std::string{},

@@ -14,13 +14,20 @@ constexpr const char* kVersion = "0.1.0";
 
 // Those without a function are qemu-img's that are still to come.
 constexpr std::array kCommands{
-    Command{"amend", "", nullptr},
+    Command{"amend",
+            "[--object objectdef] [--image-opts] [-p] [-q] [-f fmt] [-t cache] [--force] -o "
+            "options filename",
+            run_amend},
     Command{"bench",
             "[-c count] [-d depth] [-f fmt] [--flush-interval=flush_interval] [-i aio] [-n] "
             "[--no-drain] [-o offset] [--pattern=pattern] [-q] [-s buffer_size] [-S step_size] [-t "
             "cache] [-w] [-U] filename",
             run_bench},
-    Command{"bitmap", "", nullptr},
+    Command{"bitmap",
+            "(--merge source | --add | --remove | --clear | --enable | --disable)... [-b "
+            "source_file [-F source_fmt]] [-g granularity] [--object objectdef] [--image-opts | -f "
+            "fmt] filename bitmap",
+            run_bitmap},
     Command{"cat", "[--object objectdef] [--image-opts] [-U] [-f fmt] filename [N:]path", run_cat},
     Command{"check",
             "[-q] [-f fmt] [--output=ofmt] [-r [leaks | all]] [-T src_cache] [-U] filename",

@@ -2,6 +2,7 @@
 #include "imgtool/ops/measure.hpp"
 #include "imgtool/cli/numbers.hpp"
 #include "imgtool/cli/open_named.hpp"
+#include "imgtool/cli/snapshot_choice.hpp"
 #include "imgtool/cli/text.hpp"
 #include "imgtool/formats/all.hpp"
 #include "imgtool/ops/create.hpp"
@@ -18,35 +19,14 @@ namespace {
 
 struct Request {
     std::optional<std::string> path;
-    std::optional<std::string> format;   // -f
-    std::optional<std::string> snapshot; // -l
-    std::string target = "raw";          // -O
-    CreateSettings settings;             // -o
+    std::optional<std::string> format; // -f
+    SnapshotChoice snapshot;           // -l
+    std::string target = "raw";        // -O
+    CreateSettings settings;           // -o
     std::optional<u64> size;
     bool help = false;
     Common common;
 };
-
-/// The ID or name out of -l, which may be given as "snapshot.id=..." or "snapshot.name=...".
-bool take_snapshot(const char* value, Request& request)
-{
-    const std::string_view text = value;
-    if (!text.starts_with("snapshot.")) {
-        request.snapshot = value;
-        return true;
-    }
-    CreateSettings named;
-    bool help = false;
-    parse_settings(text, named, help);
-    for (const auto& [key, id_or_name] : named) {
-        if (key != "snapshot.id" && key != "snapshot.name") {
-            report(fmt::format("Failed in parsing snapshot param '{}'", text));
-            return false;
-        }
-        request.snapshot = id_or_name;
-    }
-    return true;
-}
 
 bool take(int c, const char* value, Request& request)
 {
@@ -55,13 +35,12 @@ bool take(int c, const char* value, Request& request)
         request.format = value;
         return true;
     case 'l':
-        return take_snapshot(value, request);
+        return take_snapshot(value, request.snapshot);
     case 'O':
         request.target = value;
         return true;
     case 'o':
-        parse_settings(value, request.settings, request.help);
-        return true;
+        return take_settings(value, request.settings, request.help);
     case kOptSize:
         request.size = parse_bytes(value, "image size");
         return request.size.has_value();
@@ -88,7 +67,7 @@ bool parse(int argc, char** argv, Request& request)
     }
     if (operands.size() == 1) {
         request.path = operands[0];
-    } else if (request.common.image_opts || request.format || request.snapshot) {
+    } else if (request.common.image_opts || request.format || request.snapshot.given()) {
         report("--image-opts, -f, and -l require a filename argument.");
         return false;
     }
@@ -108,12 +87,8 @@ std::unique_ptr<ChainDisk> open_source(const Request& request)
 {
     auto disk =
         open_named(request.common, {.path = *request.path, .format = request.format.value_or("")});
-    if (disk && request.snapshot) {
-        Image& image = *disk->layers().front().image;
-        if (!image.view_snapshot(*request.snapshot)) {
-            report("Failed to load snapshot: Can't find snapshot");
-            return nullptr;
-        }
+    if (disk && !view_snapshot(*disk, request.snapshot)) {
+        return nullptr;
     }
     return disk;
 }

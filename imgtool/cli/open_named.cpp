@@ -31,6 +31,12 @@ std::optional<OpenOptions> prepare(const Common& common, const Named& named)
         report("--image-opts and --format are mutually exclusive");
         return std::nullopt;
     }
+    if (common.share && named.writable) {
+        report(fmt::format("Could not open '{}': force-share=on can only be used with read-only "
+                           "images",
+                           named.path));
+        return std::nullopt;
+    }
     auto options = open_options(common, named.path, named.format);
     if (!options) {
         report(options.error().message);

@@ -63,9 +63,12 @@ int take_snapshot(Image& image, const std::string& name)
 int apply_snapshot(Image& image, const std::string& name)
 {
     auto done = image.apply_snapshot(name);
-    return done ? kSuccess
-                : report(
-                      fmt::format("Could not apply snapshot '{}': {}", name, done.error().message));
+    if (done) {
+        return kSuccess;
+    }
+    const bool none = done.error().message.ends_with("does not support internal snapshots");
+    return report_caused(fmt::format("Could not apply snapshot '{}': ", name),
+                         none ? "Block driver does not support snapshots" : done.error().message);
 }
 
 int delete_snapshot(Image& image, const std::string& name)

@@ -31,6 +31,7 @@ public:
         }
         return extent;
     }
+    bool extents_can_be_read() const override { return false; }
     Result<Placement> place(GuestOffset from, u64 length) override
     {
         if (auto good = faults_.check(Faults::Access::write, from.bytes, length); !good) {

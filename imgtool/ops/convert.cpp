@@ -39,7 +39,8 @@ ConvertRules make_rules(ChainDisk& target, const ConvertOptions& options,
             .job_size = std::max(kJobSize, granule),
             .keep_zeroes = options.sparse_size == 0,
             .target_is_zero = options.target_is_zero,
-            .only_top_layer = options.target_has_backing};
+            .only_top_layer = options.target_has_backing,
+            .lost = options.salvage_status};
 }
 
 std::optional<Image::Packing> choose_packing(ChainDisk& target, const ConvertOptions& options)
@@ -167,7 +168,7 @@ Status Converter::read(Workspace& w)
         const ByteSource& file =
             piece.extent.in != nullptr ? *piece.extent.in : piece.image->file();
         std::unique_lock lock{plan_mutex_, std::defer_lock};
-        if (!file.concurrent()) {
+        if (!file.concurrent() || piece.through != nullptr) {
             lock.lock();
         }
         const std::span<u8> part = into.first(piece.extent.length);
@@ -182,7 +183,9 @@ Status Converter::read(Workspace& w)
 
 Status Converter::read_piece(Workspace& w, const ConvertJob::Piece& piece, std::span<u8> into)
 {
-    auto done = w.reader.read(*piece.image, piece.extent, piece.offset, into);
+    auto done = piece.through != nullptr
+                    ? piece.through->read(piece.offset, into)
+                    : w.reader.read(*piece.image, piece.extent, piece.offset, into);
     return done || !options_.salvage ? std::move(done) : salvage(w, piece, into);
 }
 
@@ -195,9 +198,12 @@ Status Converter::salvage(Workspace& w, const ConvertJob::Piece& piece, std::spa
         extent.at.bytes += done;
         extent.sealing.position += done;
         const auto part = into.subspan(done, n);
-        if (auto read = w.reader.read(*piece.image, extent, piece.offset + done, part); !read) {
+        const u64 at = piece.offset + done;
+        auto read = piece.through != nullptr ? piece.through->read(at, part)
+                                             : w.reader.read(*piece.image, extent, at, part);
+        if (!read) {
             const std::lock_guard lock{salvage_mutex_};
-            options_.salvage(piece.offset + done, read.error());
+            options_.salvage(at, read.error());
             std::ranges::fill(part, u8{0});
         }
         done += n;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "imgtool/chain/chain.hpp"
+#include "imgtool/ops/convert_plan.hpp"
 #include "imgtool/ops/zero_scan.hpp"
 
 #include <functional>
@@ -22,7 +23,9 @@ struct ConvertOptions {
     std::function<bool(u64 done, u64 total)> progress = {};
     /// When set, what cannot be read is told here (bytes of the source disk) and is zero in the
     /// target (`--salvage`). Called from one thread at a time.
-    std::function<void(u64 offset, const base::Error& error)> salvage = {};
+    LossSink salvage = {};
+    /// The same for what is not even known to be data or a hole; it is read then.
+    LossSink salvage_status = {};
     /// When set, called before each write of so many bytes, to slow it down (`-r`).
     std::function<void(u64 bytes)> throttle = {};
 };

@@ -4,6 +4,33 @@
 
 namespace img {
 
+namespace {
+
+constexpr u64 kSector = 512; // bytes
+
+} // namespace
+
+Result<Sought> seek(ChainDisk& disk, u64 offset, u64 limit, const LossSink& lost)
+{
+    while (true) {
+        auto found = disk.find(offset, limit, MapDetail::exact);
+        if (found) {
+            return Sought{found.value()};
+        }
+        if (!lost) {
+            return std::move(found).error();
+        }
+        const u64 sector = std::min(limit, kSector - offset % kSector);
+        if (limit <= sector) {
+            lost(offset, found.error());
+            return Sought{
+                .found = {.extent = {.kind = Extent::Kind::data, .length = limit}, .depth = 0},
+                .known = false};
+        }
+        limit = std::max(sector, limit / 4 / kSector * kSector);
+    }
+}
+
 ConvertPlan::ConvertPlan(const std::vector<std::unique_ptr<ChainDisk>>& sources,
                          const ConvertRules& rules)
     : sources_{sources}, rules_{rules}
@@ -26,6 +53,21 @@ ConvertJob::Kind ConvertPlan::kind_of(const ChainDisk::Found& found) const
     return rules_.target_is_zero && !rules_.only_top_layer ? skip : zero;
 }
 
+/// What comes next of the present source. What is asked for twice is told once.
+Result<Sought> ConvertPlan::find(u64 limit)
+{
+    LossSink lost;
+    if (rules_.lost) {
+        lost = [this](u64 offset, const base::Error& error) {
+            if (told_ != start_ + offset) {
+                told_ = start_ + offset;
+                rules_.lost(offset, error);
+            }
+        };
+    }
+    return seek(*sources_[source_], offset_, limit, lost);
+}
+
 Result<bool> ConvertPlan::next(ConvertJob& job)
 {
     while (source_ < sources_.size() && offset_ == sources_[source_]->size()) {
@@ -38,13 +80,14 @@ Result<bool> ConvertPlan::next(ConvertJob& job)
     }
     job.number = number_++;
     ChainDisk& disk = *sources_[source_];
-    auto found = disk.find(offset_, disk.size() - offset_, MapDetail::exact);
-    if (!found) {
-        return std::move(found).error();
+    auto sought = find(disk.size() - offset_);
+    if (!sought) {
+        return std::move(sought).error();
     }
-    job.kind = kind_of(found.value());
+    const ChainDisk::Found& found = sought.value().found;
+    job.kind = kind_of(found);
     job.at = start_ + offset_;
-    job.length = found.value().extent.length;
+    job.length = found.extent.length;
     job.pieces.clear();
     const bool last = source_ + 1 == sources_.size() && offset_ + job.length == disk.size();
     if (job.kind != ConvertJob::Kind::data && !last) {
@@ -82,12 +125,11 @@ Status ConvertPlan::gather(ConvertJob& job)
             ++source_;
             continue;
         }
-        auto found =
-            disk.find(offset_, std::min(job_end - at, disk.size() - offset_), MapDetail::exact);
+        auto found = find(std::min(job_end - at, disk.size() - offset_));
         if (!found) {
             return std::move(found).error();
         }
-        ChainDisk::Found& f = found.value();
+        ChainDisk::Found& f = found.value().found;
         u64 length = f.extent.length;
         if (kind_of(f) == ConvertJob::Kind::data) {
             wanted = at + length;
@@ -99,7 +141,9 @@ Status ConvertPlan::gather(ConvertJob& job)
             length = std::min(length, end - at);
             f.extent.length = length;
         }
-        job.pieces.push_back({disk.layers()[f.depth].image.get(), f.extent, offset_});
+        Image* image = disk.layers()[f.depth].image.get();
+        const bool direct = found.value().known && image->extents_can_be_read();
+        job.pieces.push_back({image, f.extent, offset_, direct ? nullptr : &disk});
         at += length;
         offset_ += length;
     }

@@ -3,10 +3,22 @@
 
 #include "imgtool/chain/chain.hpp"
 
+#include <functional>
 #include <memory>
 #include <vector>
 
 namespace img {
+
+/// Is told where on a disk something could not be found out, and why.
+using LossSink = std::function<void(u64 offset, const base::Error& error)>;
+
+struct Sought {
+    ChainDisk::Found found;
+    bool known = true; // false: nothing is known but that the disk may be asked for the bytes
+};
+/// ChainDisk::find() on a damaged disk: when it fails, fewer bytes are asked for; a sector of which
+/// nothing can be said is told to `lost` and counts as data. Without `lost`, errors are errors.
+Result<Sought> seek(ChainDisk& disk, u64 offset, u64 limit, const LossSink& lost);
 
 /// A stretch of the target that is dealt with in one go.
 struct ConvertJob {
@@ -21,6 +33,8 @@ struct ConvertJob {
         Image* image;
         Extent extent;
         u64 offset; // bytes, on the source disk
+        /// When set, the bytes can only be had by reading this disk.
+        ChainDisk* through = nullptr;
     };
 
     u64 number = 0; // jobs count from 0, in the order of the target
@@ -38,6 +52,7 @@ struct ConvertRules {
     bool keep_zeroes;    // zeroes are copied like data
     bool target_is_zero; // zeroes need not be written
     bool only_top_layer; // what the source's backing files have is in the target's
+    LossSink lost = {};  // set: what cannot be found out is data (seek())
 };
 
 /// Not safe for use by several threads.
@@ -51,6 +66,7 @@ public:
 
 private:
     ConvertJob::Kind kind_of(const ChainDisk::Found& found) const;
+    Result<Sought> find(u64 limit);
     Status gather(ConvertJob& job);
 
     const std::vector<std::unique_ptr<ChainDisk>>& sources_;
@@ -60,6 +76,7 @@ private:
     u64 start_ = 0;          // where it begins in the target, bytes
     u64 offset_ = 0;         // what is next of it, bytes
     u64 number_ = 0;
+    u64 told_ = UINT64_MAX; // where in the target something was lost last
 };
 
 } // namespace img

@@ -1,6 +1,8 @@
 #include "imgtool/ops/create.hpp"
 
+#include "imgtool/formats/all.hpp"
 #include "imgtool/node/name.hpp"
+#include "imgtool/node/node.hpp"
 #include "imgtool/open.hpp"
 #include "imgtool/source/file_source.hpp"
 
@@ -12,6 +14,7 @@
 #include <cmath>
 #include <cstdlib>
 #include <string_view>
+#include <sys/stat.h>
 #include <unistd.h>
 
 namespace img {
@@ -44,7 +47,7 @@ Result<std::string> check_value(const CreateOption& option, const std::string& v
         char* end = nullptr;
         errno = 0;
         const unsigned long long number = std::strtoull(value.c_str(), &end, 0);
-        if (value.empty() || *end != '\0' || errno != 0 || value[0] == '-') {
+        if (value.empty() || *end != '\0' || errno != 0) { // -1 is the highest, as QEMU takes it
             return fail(Errc::invalid_argument,
                         fmt::format("Parameter '{}' expects a number", option.name));
         }
@@ -100,14 +103,20 @@ Result<u64> parse_size(const std::string& text)
 
 Result<CreateSettings> complete_settings(const FormatDriver& format, const CreateSettings& given)
 {
+    return complete_settings(format.create_options, given);
+}
+
+Result<CreateSettings> complete_settings(std::span<const CreateOption> options,
+                                         const CreateSettings& given)
+{
     for (const auto& [name, value] : given) {
         const auto known = [&, &name = name](const CreateOption& o) { return o.name == name; };
-        if (std::ranges::none_of(format.create_options, known)) {
+        if (std::ranges::none_of(options, known)) {
             return fail(Errc::invalid_argument, fmt::format("Invalid parameter '{}'", name));
         }
     }
     CreateSettings complete;
-    for (const CreateOption& option : format.create_options) {
+    for (const CreateOption& option : options) {
         std::string value{option.preset};
         bool set = !value.empty();
         for (const auto& [name, given_value] : given) { // the last one counts
@@ -151,19 +160,49 @@ OpenSibling sibling_maker(const std::string& path, std::vector<std::string>& mad
     };
 }
 
-OpenSibling sibling_reader(const std::string& path)
+/// Opens the file of an image that the user named, to be read.
+OpenSibling sibling_reader(const std::string& path, const Secrets* secrets)
 {
-    return [path](const std::string& name) -> Result<std::unique_ptr<ByteSource>> {
-        auto resolved = resolve_backing(path, name);
-        if (!resolved) {
-            return std::move(resolved).error();
+    return [path, secrets](const std::string& name) -> Result<std::unique_ptr<ByteSource>> {
+        OpenOptions options{.path = {}, .backing = {.nodes = true}, .secrets = secrets};
+        if (auto used = node::use_name(options, *node::join_name(path, name)); !used) {
+            return std::move(used).error();
         }
-        auto file = FileSource::open(resolved.value(), FileSource::Access::read_only, Locking::on);
-        if (!file) {
-            return std::move(file).error();
+        if (options.node == nullptr) {
+            auto file = FileSource::open(options.path, FileSource::Access::read_only, Locking::on);
+            if (!file) {
+                return std::move(file).error();
+            }
+            return std::unique_ptr<ByteSource>{std::move(file).value()};
         }
-        return std::unique_ptr<ByteSource>{std::move(file).value()};
+        node::Options tree = *options.node;
+        if (node::Options file = tree.take_under("file"); !file.empty()) {
+            tree = std::move(file);
+        }
+        auto opened = node::open_source(
+            std::move(tree),
+            node::How{.options = options, .read_only = true, .share = false, .unsafe = false});
+        if (!opened) {
+            return std::move(opened).error();
+        }
+        return std::move(opened.value().file);
     };
+}
+
+/// Some formats do not note what they do not know; the others do not care.
+Status check_backing_format(const FormatDriver& format, const CreateSettings& completed)
+{
+    const auto set = std::ranges::find(
+        completed, "backing_fmt", [](const auto& s) -> const auto& { return s.first; });
+    if (set == completed.end() || find_format(set->second) != nullptr ||
+        node::find_protocol(set->second) != nullptr || format.name == "vmdk") {
+        return base::ok();
+    }
+    return fail(
+        Errc::invalid_argument,
+        format.name == "qcow"
+            ? fmt::format("unrecognized backing format '{}'", set->second)
+            : fmt::format("Parameter 'backing-fmt' does not accept value '{}'", set->second));
 }
 
 } // namespace
@@ -179,12 +218,14 @@ Status create_image(const FormatDriver& format, const std::string& name,
     if (auto good = format.check_settings(completed); !good) {
         return good; // whatever is at `path` stays as it is
     }
+    if (auto good = check_backing_format(format, completed); !good) {
+        return good;
+    }
     auto plain = node::plain_path(name);
     if (!plain) {
         return std::move(plain).error();
     }
     const std::string& path = plain.value();
-    const bool existed = ::access(path.c_str(), F_OK) == 0;
     auto file = FileSource::create(path);
     if (!file) {
         return std::move(file).error();
@@ -195,12 +236,13 @@ Status create_image(const FormatDriver& format, const std::string& name,
     }
     std::vector<std::string> siblings;
     CreateContext context{.make_sibling = sibling_maker(path, siblings),
-                          .open_sibling = sibling_reader(path),
+                          .open_sibling = sibling_reader(path, secrets),
                           .secrets = secrets,
                           .identity = &identity};
     auto made = format.create(*file.value(), completed, context);
-    if (!made && !existed) {
-        ::unlink(path.c_str());
+    struct stat st = {};
+    if (!made && ::stat(path.c_str(), &st) == 0 && S_ISREG(st.st_mode)) {
+        ::unlink(path.c_str()); // what it had been was lost when it was made empty
     }
     for (const std::string& sibling : siblings) {
         if (!made) {

@@ -3,6 +3,7 @@
 
 #include "imgtool/format.hpp"
 
+#include <span>
 #include <string>
 
 namespace img {
@@ -10,6 +11,10 @@ namespace img {
 /// Checks settings against the format's table: unknown names, values of the wrong type. The result
 /// is complete and in the table's order.
 Result<CreateSettings> complete_settings(const FormatDriver& format, const CreateSettings& given);
+
+/// The same against any table, such as a format's amend_options.
+Result<CreateSettings> complete_settings(std::span<const CreateOption> options,
+                                         const CreateSettings& given);
 
 /// Makes the image file `path` and an empty image in it. A file that was there is not touched when
 /// the settings are wrong; one that was not is removed again when making the image fails.

@@ -90,7 +90,8 @@ TEST_CASE("against qemu-img: commit fills the base and empties the image")
         }
         duel.same("compare -f raw -F qcow2 top.raw mid.qcow2");
         duel.same("compare -f raw -F qcow2 top.raw base.qcow2");
-        duel.same("map --output=json top.qcow2");
+        // qemu-img commits several stretches at a time; which cluster is whose is chance.
+        duel.same_but("\"offset\": [0-9]+", "map --output=json top.qcow2");
     }
 }
 

@@ -122,19 +122,29 @@ base::Status parse_extensions(Header& h, std::span<const u8> start, u64 end)
     return base::ok();
 }
 
-/// The name of an incompatible feature from the image's own table, or its number.
-std::string feature_name(const Header& h, unsigned bit)
+/// Names of incompatible features, from the image's own table; the rest as one number.
+std::string feature_names_of(const Header& h, u64 features)
 {
+    std::string names;
+    const auto add = [&names](const std::string& name) {
+        names += (names.empty() ? "" : ", ") + name;
+    };
     for (const Extension& e : h.extensions) {
-        for (std::size_t at = 0;
-             e.type == extension::feature_names && at + kFeatureNameSize <= e.data.size();
-             at += kFeatureNameSize) {
-            if (e.data[at] == 0 && e.data[at + 1] == bit) {
-                return text_of(std::span{e.data}.subspan(at + 2, kFeatureNameSize - 2));
+        if (e.type != extension::feature_names) {
+            continue;
+        }
+        for (std::size_t at = 0; at + 2 < e.data.size(); at += kFeatureNameSize) {
+            const std::size_t length = std::min(kFeatureNameSize, e.data.size() - at) - 2;
+            if (e.data[at] == 0 && e.data[at + 1] < 64 && (features >> e.data[at + 1] & 1) != 0) {
+                add(text_of(std::span{e.data}.subspan(at + 2, length)));
+                features &= ~(u64{1} << e.data[at + 1]);
             }
         }
     }
-    return fmt::format("Unknown incompatible feature: {:x}", u64{1} << bit);
+    if (features != 0) {
+        add(fmt::format("Unknown incompatible feature: {:x}", features));
+    }
+    return names;
 }
 
 /// qcow2.txt, "Full disk encryption header pointer".
@@ -172,14 +182,9 @@ base::Status check_luks_place(const Header& h)
 
 base::Status check_features(const Header& h)
 {
-    std::string unknown;
-    for (unsigned bit = 0; bit < 64; ++bit) {
-        if ((h.incompatible_features & ~kKnownIncompatible) >> bit & 1) {
-            unknown += (unknown.empty() ? "" : ", ") + feature_name(h, bit);
-        }
-    }
-    if (!unknown.empty()) {
-        return fail(Errc::unsupported, fmt::format("Unsupported qcow2 feature(s): {}", unknown));
+    if (const u64 unknown = h.incompatible_features & ~kKnownIncompatible; unknown != 0) {
+        return fail(Errc::unsupported,
+                    fmt::format("Unsupported qcow2 feature(s): {}", feature_names_of(h, unknown)));
     }
     if (h.geometry().extended_l2 && h.cluster_bits < kMinExtendedClusterBits) {
         return fail(Errc::corrupt,
@@ -227,11 +232,7 @@ base::Status check_tables(const Header& h)
     if (h.l1_size < g.l1_entries(h.size)) {
         return fail(Errc::corrupt, "L1 table is too small");
     }
-    if (h.snapshot_count > kMaxSnapshots) {
-        return fail(Errc::corrupt, "Snapshot table too large");
-    }
-    if (h.snapshot_count != 0 &&
-        ((h.snapshots_offset & g.within()) != 0 || h.snapshots_offset > entry::offset_mask)) {
+    if ((h.snapshots_offset & g.within()) != 0 || h.snapshots_offset > entry::offset_mask) {
         return fail(Errc::corrupt, "Snapshot table offset invalid");
     }
     return base::ok();
@@ -264,6 +265,23 @@ void append_extension(std::vector<u8>& out, u32 type, std::span<const u8> data)
     store_be<u32>(out, at, type);
     store_be<u32>(out, at + 4, static_cast<u32>(data.size()));
     std::ranges::copy(data, out.begin() + static_cast<std::ptrdiff_t>(at + 8));
+}
+
+/// The order in which QEMU writes extensions: those it does not know come last.
+int extension_rank(u32 type)
+{
+    switch (type) {
+    case extension::data_file_name:
+        return 0;
+    case extension::encryption:
+        return 1;
+    case extension::feature_names:
+        return 2;
+    case extension::bitmaps:
+        return 3;
+    default:
+        return 4;
+    }
 }
 
 std::vector<u8> feature_name_table()
@@ -380,15 +398,23 @@ Result<std::vector<u8>> encode_header(Header& h)
         const auto* text = reinterpret_cast<const u8*>(h.backing_format.data());
         append_extension(out, extension::backing_format, {text, h.backing_format.size()});
     }
-    bool has_names = false;
+    // Whatever names of features were there, ours are newer; but they only go where there is room.
+    std::erase_if(h.extensions,
+                  [](const Extension& e) { return e.type == extension::feature_names; });
+    std::size_t others = 0;
     for (const Extension& e : h.extensions) {
-        append_extension(out, e.type, e.data);
-        has_names |= e.type == extension::feature_names;
+        others += 8 + ((e.data.size() + 7) & ~std::size_t{7});
     }
-    const std::size_t with_names =
-        out.size() + 8 + kFeatureNames.size() * kFeatureNameSize + 8 + h.backing_name.size();
-    if (h.version >= 3 && !has_names && with_names <= h.geometry().cluster_size()) {
-        append_extension(out, extension::feature_names, feature_name_table());
+    const std::size_t with_names = out.size() + others + 8 +
+                                   kFeatureNames.size() * kFeatureNameSize + 8 +
+                                   h.backing_name.size();
+    std::vector<Extension> all = h.extensions;
+    if (h.version >= 3 && with_names <= h.geometry().cluster_size()) {
+        all.push_back({extension::feature_names, feature_name_table()});
+    }
+    std::ranges::stable_sort(all, {}, [](const Extension& e) { return extension_rank(e.type); });
+    for (const Extension& e : all) {
+        append_extension(out, e.type, e.data);
     }
     append_extension(out, extension::end, {});
     h.backing_offset = 0;

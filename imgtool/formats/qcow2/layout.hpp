@@ -199,7 +199,10 @@ inline constexpr u32 kMaxSnapshotExtra = 1024; // bytes, as QEMU takes
 /// What a check does about a table that is too large in some way: says so and leaves it out.
 struct SnapshotRepair {
     u32 discarded = 0;                      // snapshots at the end that are too many
-    std::vector<std::string> problems = {}; // what was left out or is missing, a line each
+    u32 oversized = 0;                      // snapshots with too much extra data
+    std::vector<std::string> problems = {}; // what was left out, a line each
+    std::vector<u32> incomplete = {};       // snapshots that lack extra data
+    bool needed() const { return !problems.empty() || !incomplete.empty(); }
 };
 
 /// Errors: `corrupt`. With `repair` oversized tables are cut instead.

@@ -56,6 +56,10 @@ constexpr std::array kCreateOptions{
 };
 
 constexpr std::array kAmendOptions{
+    CreateOption{"compat", Type::text, "Compatibility level (v2 [0.10] or v3 [1.1])"},
+    CreateOption{"size", Type::size, "Virtual disk size"},
+    CreateOption{"backing_file", Type::text, "File name of a base image"},
+    CreateOption{"backing_fmt", Type::text, "Image format of the base image"},
     CreateOption{"encrypt.state", Type::text,
                  "Select new state of affected keyslots (active/inactive)"},
     CreateOption{"encrypt.keyslot", Type::number, "Select a single keyslot to modify explicitly"},
@@ -63,6 +67,11 @@ constexpr std::array kAmendOptions{
     CreateOption{"encrypt.new-secret", Type::text,
                  "New secret to set in the matching keyslots. Empty string to erase"},
     CreateOption{"encrypt.iter-time", Type::number, "Time to spend in PBKDF in milliseconds"},
+    CreateOption{"lazy_refcounts", Type::boolean, "Postpone refcount updates"},
+    CreateOption{"refcount_bits", Type::number, "Width of a reference count entry in bits"},
+    CreateOption{"data_file", Type::text, "File name of an external data file"},
+    CreateOption{"data_file_raw", Type::boolean,
+                 "The external data file must stay valid as a raw image"},
 };
 
 base::Error bad_value(std::string_view name, const std::string& value)
@@ -133,7 +142,8 @@ Status apply(CreateParameters& p, const std::string& name, const std::string& va
         return choose(p.preallocation, kPreallocations, name, value);
     } else if (name == "extent_size_hint" || name == "nocow" || value == "off" ||
                name.starts_with("encrypt")) {
-        // a hint, a matter of the host file, a feature that is not wanted, or for parse_encryption()
+        // a hint, a matter of the host file, a feature that is not wanted, or for
+        // parse_encryption()
         return base::ok();
     } else {
         return fail(Errc::unsupported, fmt::format("{}={} is not supported yet", name, value));

@@ -36,16 +36,8 @@ private:
     Status compare_all(bool fix);
     Status compare_one(u64 cluster, bool may_fix_it);
 
-    struct NewStructures {
-        u64 start; // cluster of the first block; the table follows the blocks
-        u64 blocks;
-        u64 table_clusters;
-        u64 end() const { return start + blocks + table_clusters; }
-        u64 table_at(const Geometry& g) const { return (start + blocks) << g.cluster_bits; }
-    };
     void uncount_structures();
-    NewStructures plan_structures() const;
-    Status write_structures(const NewStructures& plan);
+    void tell_freed();
     Status rebuild();
 
     Status check_copied_flags();
@@ -217,49 +209,24 @@ void Checker::uncount_structures()
     }
 }
 
-/// How many clusters, from `start` on, a set of new refcount structures takes: they count
-/// themselves.
-Checker::NewStructures Checker::plan_structures() const
+/// What held the old counts is free now, as a second look would find.
+void Checker::tell_freed()
 {
-    NewStructures plan{.start = counter_.file_clusters(), .blocks = 0, .table_clusters = 0};
-    while (true) {
-        const u64 entries = geometry_.refblock_entries();
-        const u64 blocks = (plan.end() + entries - 1) / entries;
-        const u64 table_clusters = geometry_.clusters(blocks * sizeof(u64));
-        if (blocks == plan.blocks && table_clusters == plan.table_clusters) {
-            return plan;
-        }
-        plan.blocks = blocks;
-        plan.table_clusters = table_clusters;
+    std::vector<u64> freed;
+    for (u64 i = 0; i < header_.reftable_clusters; ++i) {
+        freed.push_back((header_.reftable_offset >> geometry_.cluster_bits) + i);
     }
-}
-
-Status Checker::write_structures(const NewStructures& plan)
-{
-    std::vector<u8> table(plan.table_clusters << geometry_.cluster_bits);
-    std::vector<u8> block(geometry_.cluster_size());
-    for (u64 i = 0; i < plan.blocks; ++i) {
-        const u64 at = (plan.start + i) << geometry_.cluster_bits;
-        store_be<u64>(table, i * sizeof(u64), at);
-        std::ranges::fill(block, u8{0});
-        for (u64 e = 0; e < geometry_.refblock_entries(); ++e) {
-            const u64 cluster = i * geometry_.refblock_entries() + e;
-            const u64 count = cluster < plan.start   ? counter_.counts().get(cluster)
-                              : cluster < plan.end() ? 1
-                                                     : 0;
-            if (count > geometry_.refcount_max()) {
-                return fail(Errc::unsupported, "the refcount width is too small for the image");
-            }
-            store_refcount(block, e, geometry_.refcount_order, count);
-        }
-        if (auto done = file_.write(FileOffset{at}, block); !done) {
-            return done;
+    for (const u64 refblock : refcounts_.table()) {
+        if (refblock != 0 && (refblock & geometry_.within()) == 0) {
+            freed.push_back(refblock >> geometry_.cluster_bits);
         }
     }
-    if (auto done = file_.write(FileOffset{plan.table_at(geometry_)}, table); !done) {
-        return done;
+    std::ranges::sort(freed);
+    for (const u64 cluster : freed) {
+        if (cluster < counter_.file_clusters() && counter_.counts().get(cluster) == 0) {
+            problem(fmt::format("Repairing cluster {} refcount=1 reference=0", cluster));
+        }
     }
-    return file_.flush();
 }
 
 /// Writes all counts anew, behind everything else in the file.
@@ -274,11 +241,12 @@ Status Checker::rebuild()
     }
     problem("Rebuilding refcount structure");
     uncount_structures();
-    const NewStructures plan = plan_structures();
-    if (plan.table_clusters << geometry_.cluster_bits > kMaxReftableBytes) {
-        return fail(Errc::unsupported, "the file is too large for a refcount table");
-    }
-    if (auto done = write_structures(plan); !done) {
+    tell_freed();
+    const NewRefcounts plan = plan_refcounts(geometry_, counter_.file_clusters());
+    const auto count_of = [this](u64 cluster) -> Result<u64> {
+        return u64{counter_.counts().get(cluster)};
+    };
+    if (auto done = write_refcounts(file_, geometry_, plan, count_of); !done) {
         return done;
     }
     std::array<u8, 12> field{};
@@ -412,6 +380,62 @@ Result<CheckReport> check_file(ByteSource& file, const Header& header,
                                const ProblemSink& problem)
 {
     return Checker{file, header, repair, problem}.run(snapshots);
+}
+
+/// A table in which all is in order, in new clusters; the counts must be right by now.
+Status Qcow2Image::repair_snapshots()
+{
+    auto header = read_header(*file_); // a rebuild may have changed it
+    if (!header) {
+        return std::move(header).error();
+    }
+    header_ = std::move(header).value();
+    if (auto done = refcounts_.switch_to(header_); !done) {
+        return done;
+    }
+    if (auto done = store_snapshots(snapshots_.snapshots, header_); !done) {
+        return done;
+    }
+    if (auto done = refcounts_.write_blocks(); !done) {
+        return done;
+    }
+    return file_->flush();
+}
+
+Result<CheckReport> Qcow2Image::check(Repair repair, const ProblemSink& problem)
+{
+    const SnapshotRepair& wrong = snapshot_repair_;
+    const bool fix = repair == Repair::all;
+    if (!wrong.problems.empty() && !fix) {
+        if (header_.snapshot_count > kMaxSnapshots) {
+            return fail(Errc::corrupt,
+                        fmt::format("ERROR snapshot table too large\nYou can force-remove all {} "
+                                    "overhanging snapshots with qemu-img check -r all",
+                                    header_.snapshot_count - kMaxSnapshots));
+        }
+        auto unread = read_snapshot_table(*file_, header_);
+        return fail(Errc::corrupt, "ERROR failed to read the snapshot table: " +
+                                       (unread ? std::string{} : unread.error().message));
+    }
+    for (const std::string& text : wrong.problems) {
+        problem(text);
+    }
+    for (const u32 index : wrong.incomplete) {
+        problem(fmt::format("{} snapshot table entry {} is incomplete", fix ? "Repairing" : "ERROR",
+                            index));
+    }
+    auto report = check_file(*file_, header_, snapshots_, repair, problem);
+    if (!report || !wrong.needed()) {
+        return report;
+    }
+    const u64 count = u64{wrong.discarded} + wrong.oversized + wrong.incomplete.size();
+    (fix ? report.value().corruptions_fixed : report.value().corruptions) += count;
+    if (fix && report.value().corruptions == 0) {
+        if (auto done = repair_snapshots(); !done) {
+            return std::move(done).error();
+        }
+    }
+    return report;
 }
 
 } // namespace img::qcow2

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdio>
 
 namespace img::qcow2 {
 
@@ -35,6 +36,28 @@ Result<std::vector<u64>> read_l1(ByteSource& file, const Header& header)
         l1[i] = load_be<u64>(bytes, i * sizeof(u64));
     }
     return l1;
+}
+
+Property describe_bitmaps(Bitmaps& bitmaps)
+{
+    using enum Property::Kind;
+    Property all{.key = "bitmaps", .text = "", .kind = list};
+    for (const BitmapInfo& b : bitmaps.list()) {
+        Property flags{.key = "flags", .text = "", .kind = list};
+        if (b.in_use) {
+            flags.members.push_back({.key = "", .text = "in-use"});
+        }
+        if (b.automatic) {
+            flags.members.push_back({.key = "", .text = "auto"});
+        }
+        Property one{.key = "", .text = "", .kind = object};
+        one.members.push_back(std::move(flags));
+        one.members.push_back({.key = "name", .text = b.name});
+        one.members.push_back(
+            {.key = "granularity", .text = std::to_string(b.granularity), .kind = number});
+        all.members.push_back(std::move(one));
+    }
+    return all;
 }
 
 } // namespace
@@ -69,6 +92,9 @@ Qcow2Image::Qcow2Image(std::unique_ptr<ByteSource> file, std::unique_ptr<ByteSou
 Qcow2Image::~Qcow2Image()
 {
     if (!file_->read_only()) {
+        if (bitmaps_) {
+            (void)bitmaps_->store_marked(); // what cannot be stored stays marked as in use
+        }
         (void)flush(); // whoever cares for the result has called flush() before
     }
 }
@@ -95,14 +121,18 @@ Result<std::unique_ptr<Image>> Qcow2Image::open(std::unique_ptr<ByteSource> file
     if (!l1) {
         return std::move(l1).error();
     }
-    auto snapshots = read_snapshot_table(*file, header.value());
+    SnapshotRepair snapshot_repair;
+    auto snapshots = read_snapshot_table(*file, header.value(),
+                                         purpose == OpenFor::check ? &snapshot_repair : nullptr);
     if (!snapshots) {
         return std::move(snapshots).error();
     }
     if (purpose == OpenFor::use && !file->read_only() && (features & incompatible::dirty) != 0) {
         // Refcounts were left behind; they are made good before anything is allocated by them.
-        auto repaired = check_file(*file, header.value(), snapshots.value(), Repair::all,
-                                   [](const std::string&) {});
+        // Nobody has asked for this repair, so nobody else would tell of it.
+        auto repaired = check_file(
+            *file, header.value(), snapshots.value(), Repair::all,
+            [](const std::string& problem) { std::fprintf(stderr, "%s\n", problem.c_str()); });
         if (!repaired) {
             return std::move(repaired).error().in("repairing a dirty image");
         }
@@ -122,6 +152,12 @@ Result<std::unique_ptr<Image>> Qcow2Image::open(std::unique_ptr<ByteSource> file
     std::unique_ptr<Qcow2Image> image{new Qcow2Image{
         std::move(file), std::move(data_file).value(), std::move(header).value(),
         std::move(l1).value(), std::move(snapshots).value(), std::move(encryption).value()}};
+    image->snapshot_repair_ = std::move(snapshot_repair);
+    if (purpose == OpenFor::use) {
+        if (auto loaded = image->load_bitmaps(); !loaded) {
+            return std::move(loaded).error();
+        }
+    }
     if (!image->file_->read_only()) {
         if (auto ready = image->prepare_for_writing(purpose); !ready) {
             return std::move(ready).error();
@@ -132,21 +168,19 @@ Result<std::unique_ptr<Image>> Qcow2Image::open(std::unique_ptr<ByteSource> file
 
 Status Qcow2Image::prepare_for_writing(OpenFor purpose)
 {
-    if (purpose == OpenFor::check) {
-        return base::ok();
-    }
-    if (auto loaded = refcounts_.load(); !loaded) {
-        return loaded;
-    }
-    // We keep no bitmap up to date, and must say so (qcow2.txt, "autoclear_features").
-    const u64 kept = header_.data_file_is_raw() ? autoclear::raw_data_file : 0;
+    // What we do not keep up to date we must not claim (qcow2.txt, "autoclear_features").
+    const u64 kept =
+        header_.autoclear_features &
+        (autoclear::bitmaps | (header_.has_data_file() ? autoclear::raw_data_file : 0));
     if (header_.version >= 3 && header_.autoclear_features != kept) {
         header_.autoclear_features = kept;
         std::array<u8, 8> field{};
         base::store_be<u64>(field, 0, kept);
-        return file_->write(FileOffset{kFieldAutoclear}, field);
+        if (auto done = file_->write(FileOffset{kFieldAutoclear}, field); !done) {
+            return done;
+        }
     }
-    return base::ok();
+    return purpose == OpenFor::check ? base::ok() : refcounts_.load();
 }
 
 Status Qcow2Image::check_l1_entry(u64 l1_entry, u64 l1_index) const
@@ -365,6 +399,9 @@ ImageInfo Qcow2Image::info()
             {"lazy-refcounts",
              flag((header_.compatible_features & compatible::lazy_refcounts) != 0), boolean});
     }
+    if (bitmaps_ && !bitmaps_->empty()) {
+        info.specific.push_back(describe_bitmaps(*bitmaps_));
+    }
     info.specific.push_back({"refcount-bits", std::to_string(geometry_.refcount_bits()), number});
     if (header_.encryption != encryption_method::none) {
         info.specific.push_back(describe_encryption(header_, encryption_));
@@ -385,11 +422,6 @@ ImageInfo Qcow2Image::info()
         info.snapshots.push_back(snapshot.info);
     }
     return info;
-}
-
-Result<CheckReport> Qcow2Image::check(Repair repair, const ProblemSink& problem)
-{
-    return check_file(*file_, header_, snapshots_, repair, problem);
 }
 
 } // namespace img::qcow2

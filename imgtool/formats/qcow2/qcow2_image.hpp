@@ -2,6 +2,7 @@
 #pragma once
 
 #include "imgtool/format.hpp"
+#include "imgtool/formats/qcow2/bitmaps.hpp"
 #include "imgtool/formats/qcow2/encryption.hpp"
 #include "imgtool/formats/qcow2/l2_entry.hpp"
 #include "imgtool/formats/qcow2/layout.hpp"
@@ -42,16 +43,19 @@ public:
     /// Tables that were made ahead lead to what is not encrypted zeroes.
     bool is_zero_when_new() const override;
     Status set_backing(const std::string& name, const std::string& format) override;
-    Status amend(const CreateSettings& settings, OpenContext& context, bool force) override;
     Result<bool> make_empty() override;
     Status resize(u64 size, Preallocate how) override;
     Status create_snapshot(const std::string& name, const SnapshotTime& now) override;
     Status apply_snapshot(const std::string& id_or_name) override;
     Status delete_snapshot(const std::string& id_or_name) override;
     Status view_snapshot(const std::string& id_or_name) override;
+    Status amend(const CreateSettings& settings, OpenContext& context, bool force) override;
+    BitmapStore* bitmaps() override;
     Result<CheckReport> check(Repair repair, const ProblemSink& problem) override;
 
 private:
+    friend class Bitmaps; // a part of the image in a class of its own
+
     Qcow2Image(std::unique_ptr<ByteSource> file, std::unique_ptr<ByteSource> data_file,
                Header header, std::vector<u64> l1, SnapshotTable snapshots, Encryption encryption);
 
@@ -131,6 +135,7 @@ private:
     Status store_snapshots(std::vector<Snapshot> snapshots, Header header);
 
     // The disk's size (qcow2_resize.cpp).
+    Status set_size(u64 size);
     Status shrink(u64 size);
     Status grow(u64 size);
     Status clear_beyond_end();
@@ -141,12 +146,30 @@ private:
     Status hide_backing(u64 begin, u64 end);
     Status preallocate_range(u64 begin, u64 end, Preallocate how);
 
+    // Another version or refcount width (qcow2_amend.cpp).
+    using Progress = std::function<void(u64 done, u64 total)>;
+    Status upgrade();
+    Status downgrade(const Progress& progress);
+    Status expand_zeroes(const Progress& progress);
+    Status amend_data_file(const std::optional<std::string>& name, bool raw);
+    Status write_zero_cluster(u64 host, u64 guest);
+    Status expand_table(u64 guest, u64 at, std::span<u8> table, std::vector<ClusterRun>& freed);
+    Status set_lazy_refcounts(bool on);
+    Status change_refcount_bits(u32 bits, const Progress& progress);
+    Status check_counts_fit(u64 max, u32 bits, u64& end);
+
+    Status repair_snapshots();
+
     // The image as a whole (qcow2_manage.cpp).
+    Status load_bitmaps();
+    Status note_write(u64 offset, u64 length);
+    Status put_header(Header header);
     Result<u64> write_new(std::span<const u8> bytes);
     ClusterRun run_of(u64 at, u64 bytes) const;
     Status settle_counts();
     Status write_header(Header header);
     Status shrink_file();
+    Status punch_free_clusters();
 
     std::unique_ptr<ByteSource> file_;
     std::unique_ptr<ByteSource> data_file_; // null: guest data is in file_ (or is not looked at)
@@ -154,6 +177,7 @@ private:
     Geometry geometry_;
     L2Rules rules_;
     SnapshotTable snapshots_;
+    SnapshotRepair snapshot_repair_; // what is wrong with them, for a check
     Encryption encryption_;
     std::vector<u64> l1_;
     std::vector<u64> dirty_l1_; // indices
@@ -164,7 +188,8 @@ private:
     u64 packed_end_ = 0;        // where the next compressed cluster may go; 0: in a new cluster
     bool wrote_data_ = false;   // since the last flush
     bool wrote_packed_ = false; // likewise
-    bool own_zeroes_ = false;   // zeroes are stored even where nothing would show through
+    std::unique_ptr<Bitmaps> bitmaps_; // null until it is known that there may be some
+    bool own_zeroes_ = false;          // zeroes are stored even where nothing would show through
 };
 
 /// Opens the external data file, if the header says that there is one (and it is to be used).

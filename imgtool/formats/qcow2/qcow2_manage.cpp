@@ -61,6 +61,12 @@ Status Qcow2Image::write_header(Header header)
 {
     header.reftable_offset = refcounts_.table_offset();
     header.reftable_clusters = static_cast<u32>(refcounts_.table_bytes() >> geometry_.cluster_bits);
+    return put_header(std::move(header));
+}
+
+/// The same, with another refcount table.
+Status Qcow2Image::put_header(Header header)
+{
     auto bytes = encode_header(header);
     if (!bytes) {
         return fail(Errc::io, "No space left in the file header");
@@ -72,7 +78,36 @@ Status Qcow2Image::write_header(Header header)
         return done;
     }
     header_ = std::move(header);
+    rules_ = L2Rules{header_}; // by the version, there are zero flags or not
     return base::ok();
+}
+
+Status Qcow2Image::load_bitmaps()
+{
+    auto directory = read_bitmap_directory(*file_, header_);
+    if (!directory) {
+        return std::move(directory).error();
+    }
+    if (!directory.value().bitmaps.empty()) {
+        bitmaps_ = std::make_unique<Bitmaps>(*this, std::move(directory).value());
+    }
+    return base::ok();
+}
+
+BitmapStore* Qcow2Image::bitmaps()
+{
+    if (!bitmaps_) {
+        bitmaps_ = std::make_unique<Bitmaps>(*this, BitmapDirectory{});
+    }
+    if (!file_->read_only()) {
+        (void)bitmaps_->store_marked(); // where that fails they stay marked as in use
+    }
+    return bitmaps_.get();
+}
+
+Status Qcow2Image::note_write(u64 offset, u64 length)
+{
+    return bitmaps_ ? bitmaps_->note_write(offset, length) : base::ok();
 }
 
 Status Qcow2Image::set_backing(const std::string& name, const std::string& format)
@@ -95,27 +130,6 @@ bool Qcow2Image::is_zero_when_new() const
            std::ranges::all_of(l1_, [](u64 table) { return table == 0; });
 }
 
-/// Passphrases can be changed; other settings cannot yet.
-Status Qcow2Image::amend(const CreateSettings& settings, OpenContext& context, bool force)
-{
-    constexpr std::string_view kPrefix = "encrypt.";
-    for (const auto& [name, value] : settings) {
-        if (!name.starts_with(kPrefix)) {
-            return fail(Errc::unsupported, "changing '" + name + "' is not supported yet");
-        }
-    }
-    if (!encryption_.luks) {
-        return fail(Errc::invalid_argument, header_.encryption == encryption_method::none
-                                                ? "Can't amend encryption options - encryption not "
-                                                  "present"
-                                                : "Only LUKS encryption options can be amended for "
-                                                  "qcow2 with amend");
-    }
-    const Header::Place place = header_.luks_place();
-    return crypto::amend_luks({*file_, place.at, place.length}, *encryption_.luks, encryption_.key,
-                              settings, kPrefix, context.secrets, force);
-}
-
 /// First no table leads anywhere, then the counts follow: cut in between, clusters leak.
 Result<bool> Qcow2Image::make_empty()
 {
@@ -123,6 +137,9 @@ Result<bool> Qcow2Image::make_empty()
         return false; // it would have to become all zeroes too
     }
     if (auto done = flush(); !done) {
+        return std::move(done).error();
+    }
+    if (auto done = note_write(0, header_.size); !done) {
         return std::move(done).error();
     }
     const std::vector<u64> old = std::exchange(l1_, std::vector<u64>(l1_.size()));
@@ -154,6 +171,9 @@ Status Qcow2Image::shrink_file()
             return done;
         }
     }
+    if (auto done = punch_free_clusters(); !done) {
+        return done;
+    }
     u64 end = geometry_.clusters(file_->size());
     while (end > 1) {
         auto count = refcounts_.get(end - 1);
@@ -172,6 +192,30 @@ Status Qcow2Image::shrink_file()
         return done; // the counts must say so before the clusters go
     }
     return file_->resize(end << geometry_.cluster_bits);
+}
+
+/// Gives back to the host what no longer holds anything in the midst of the file.
+Status Qcow2Image::punch_free_clusters()
+{
+    const u64 end = file_->size() >> geometry_.cluster_bits;
+    for (u64 first = 0, cluster = 0; cluster <= end; ++cluster) {
+        auto count = cluster < end ? refcounts_.get(cluster) : Result<u64>{u64{1}};
+        if (!count) {
+            return std::move(count).error();
+        }
+        if (count.value() == 0) {
+            continue;
+        }
+        if (cluster > first) {
+            auto done = file_->zero(FileOffset{first << geometry_.cluster_bits},
+                                    (cluster - first) << geometry_.cluster_bits);
+            if (!done) {
+                return done;
+            }
+        }
+        first = cluster + 1;
+    }
+    return base::ok();
 }
 
 } // namespace img::qcow2

@@ -35,7 +35,7 @@ TEST_CASE("qcow2: the backing file's name is changed in place, or refused when t
     {
         auto image = open_qcow2_image(bytes);
         REQUIRE(image->set_backing("some/base.img", "raw"));
-        const auto too_long = image->set_backing(std::string(700, 'x'), "raw");
+        const auto too_long = image->set_backing(std::string(920, 'x'), "raw");
         REQUIRE_FALSE(too_long);
         CHECK(too_long.error().message == "No space left in the file header");
         CHECK_FALSE(image->set_backing(std::string(1024, 'x'), "raw"));

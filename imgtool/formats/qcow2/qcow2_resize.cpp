@@ -32,6 +32,11 @@ Status Qcow2Image::resize(u64 size, Preallocate how)
         return fail(Errc::unsupported,
                     "preallocation of what is added to an encrypted image is not supported yet");
     }
+    if (bitmaps_) {
+        if (auto done = bitmaps_->store_marked(); !done) {
+            return done;
+        }
+    }
     if (auto done = flush(); !done) {
         return done;
     }
@@ -50,9 +55,7 @@ Status Qcow2Image::resize(u64 size, Preallocate how)
 
 Status Qcow2Image::shrink(u64 size)
 {
-    Header header = header_;
-    header.size = size;
-    if (auto done = write_header(std::move(header)); !done) {
+    if (auto done = set_size(size); !done) {
         return done;
     }
     packed_end_ = 0;
@@ -222,9 +225,23 @@ Status Qcow2Image::grow(u64 size)
     if (auto done = flush(); !done) {
         return done;
     }
+    return set_size(size);
+}
+
+/// The size changes, and with it the bitmaps, which must fit.
+Status Qcow2Image::set_size(u64 size)
+{
     Header header = header_;
+    if (bitmaps_ && !bitmaps_->empty()) {
+        if (auto done = bitmaps_->prepare_resize(size, header); !done) {
+            return done;
+        }
+    }
     header.size = size;
-    return write_header(std::move(header));
+    if (auto done = write_header(std::move(header)); !done) {
+        return done;
+    }
+    return bitmaps_ ? bitmaps_->release_old() : base::ok();
 }
 
 /// Makes room for more L1 entries; the old table is left once the header names the new one.

@@ -240,14 +240,17 @@ Status Qcow2Image::apply_snapshot(const std::string& id_or_name)
     if (auto done = flush(); !done) {
         return done;
     }
+    if (bitmaps_ && !bitmaps_->empty()) {
+        return fail(Errc::unsupported, "Device has active dirty bitmaps");
+    }
     auto index = find_snapshot(id_or_name);
     if (!index) {
-        return std::move(index).error();
+        return fail(Errc::invalid_argument, "Failed to load snapshot: No such file or directory");
     }
     const Snapshot& snapshot = snapshots_.snapshots[index.value()];
     auto wanted = read_snapshot_l1(snapshot);
     if (!wanted) {
-        return std::move(wanted).error();
+        return std::move(wanted).error().in("Failed to load snapshot");
     }
     const u64 size = snapshot.info.disk_size;
     if (size > static_cast<u64>(INT64_MAX) - geometry_.cluster_size() ||
@@ -355,6 +358,9 @@ Status Qcow2Image::release_snapshot(std::span<const u64> l1)
 
 Status Qcow2Image::delete_snapshot(const std::string& id_or_name)
 {
+    if (header_.has_data_file()) {
+        return fail(Errc::unsupported, "Operation not supported");
+    }
     if (auto done = flush(); !done) {
         return done;
     }

@@ -137,6 +137,9 @@ Result<Placement> Qcow2Image::place(GuestOffset from, u64 length)
     if (auto relieved = relieve_caches(); !relieved) {
         return std::move(relieved).error();
     }
+    if (auto noted = note_write(from.bytes, length); !noted) {
+        return std::move(noted).error();
+    }
     auto found = find_place(from.bytes, length);
     if (!found) {
         return mark_corrupt(std::move(found).error()).error();
@@ -388,6 +391,9 @@ Result<u64> Qcow2Image::place_zeroes(GuestOffset from, u64 length)
     if (auto relieved = relieve_caches(); !relieved) {
         return std::move(relieved).error();
     }
+    if (auto noted = note_write(from.bytes, length); !noted) {
+        return std::move(noted).error();
+    }
     auto there = l2_place(from.bytes);
     if (!there) {
         return mark_corrupt(std::move(there).error()).error();
@@ -495,6 +501,11 @@ Status Qcow2Image::write_packed(GuestOffset block, std::span<const u8> packed)
     }
     if (auto relieved = relieve_caches(); !relieved) {
         return relieved;
+    }
+    if (auto noted =
+            note_write(block.bytes, std::min(geometry_.cluster_size(), header_.size - block.bytes));
+        !noted) {
+        return noted;
     }
     auto place = l2_place_for_write(block.bytes);
     if (!place) {

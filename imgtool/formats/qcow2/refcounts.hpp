@@ -20,6 +20,20 @@ struct ClusterRun {
     u64 count;
 };
 
+/// A whole set of new refcount structures, which count themselves: the blocks from cluster `start`
+/// on, which nothing may use, and the table behind them.
+struct NewRefcounts {
+    u64 start;
+    u64 blocks;
+    u64 table_clusters;
+    u64 end() const { return start + blocks + table_clusters; }
+    u64 table_at(const Geometry& g) const { return (start + blocks) << g.cluster_bits; }
+};
+NewRefcounts plan_refcounts(const Geometry& geometry, u64 start);
+/// Writes them, with `count_of` for the clusters before `start`, and waits for the disk.
+Status write_refcounts(ByteSource& file, const Geometry& geometry, const NewRefcounts& plan,
+                       const std::function<Result<u64>(u64 cluster)>& count_of);
+
 class Refcounts {
 public:
     /// `is_metadata(cluster)` tells clusters that can never be free; see allocate().
@@ -50,6 +64,8 @@ public:
 
     /// Gives up blocks that count nothing (but themselves). All else must have been written.
     Status drop_empty_blocks();
+    /// Goes over to the structures that the header names now. All must have been written.
+    Status switch_to(const Header& header);
     /// Moves a table that is longer than it need be, or far up in the file, to the first free room.
     Status move_table_down();
 

@@ -57,12 +57,21 @@ void ReferenceCounter::count(u64 at, u64 length)
     }
     const u64 first = at >> geometry_.cluster_bits;
     const u64 last = (at + length - 1) >> geometry_.cluster_bits;
-    if (last >= file_clusters_) {
+    // The end of a table may be missing from the file: it reads as zero.
+    if (last >= file_clusters_ && at + length - file_.size() > geometry_.cluster_size()) {
         return corrupt(fmt::format("ERROR: counting reference for region exceeding the end of the "
                                    "file by one cluster or more: offset {:#x} size {:#x}",
                                    at, length));
     }
     for (u64 cluster = first; cluster <= last; ++cluster) {
+        if (counts_.get(cluster) == geometry_.refcount_max()) {
+            corrupt(fmt::format("ERROR: overflow cluster offset={:#x}\n"
+                                "Use qemu-img amend to increase the refcount entry width or "
+                                "qemu-img convert to create a clean copy if the image cannot be "
+                                "opened for writing",
+                                cluster << geometry_.cluster_bits));
+            continue;
+        }
         counts_.increment(cluster);
     }
 }
@@ -202,6 +211,29 @@ Status ReferenceCounter::count_l1(u64 offset, u32 entries, Table table)
     return base::ok();
 }
 
+/// Whether a snapshot's L1 table can be read.
+bool ReferenceCounter::check_snapshot(const Snapshot& snapshot)
+{
+    const std::string who =
+        fmt::format("ERROR snapshot {} ({}) ", snapshot.info.id, snapshot.info.name);
+    if (snapshot.l1_size == 0) {
+        return false;
+    }
+    if ((snapshot.l1_offset & geometry_.within()) != 0) {
+        corrupt(who + fmt::format("l1_offset={:#x}: L1 table is not cluster aligned; snapshot "
+                                  "table entry corrupted",
+                                  snapshot.l1_offset));
+        return false;
+    }
+    if (u64{snapshot.l1_size} * sizeof(u64) > kMaxL1Bytes) {
+        corrupt(who + fmt::format("l1_size={:#x}: L1 table is too large; snapshot table entry "
+                                  "corrupted",
+                                  snapshot.l1_size));
+        return false;
+    }
+    return true;
+}
+
 Status ReferenceCounter::count_all(const SnapshotTable& snapshots)
 {
     count(0, geometry_.cluster_size());
@@ -210,6 +242,9 @@ Status ReferenceCounter::count_all(const SnapshotTable& snapshots)
     }
     std::unordered_set<u64> seen;
     for (const Snapshot& snapshot : snapshots.snapshots) {
+        if (!check_snapshot(snapshot)) {
+            continue;
+        }
         if (!seen.insert(snapshot.l1_offset).second) {
             corrupt(fmt::format("ERROR: two snapshots have their L1 table at {:#x}",
                                 snapshot.l1_offset));

@@ -4,6 +4,7 @@
 #include "imgtool/formats/qcow2/l2_entry.hpp"
 #include "imgtool/formats/qcow2/layout.hpp"
 
+#include <algorithm>
 #include <memory>
 #include <unordered_map>
 #include <unordered_set>
@@ -43,7 +44,8 @@ public:
     void uncount(u64 at, u64 length);
 
     const CountMap& counts() const { return counts_; }
-    u64 file_clusters() const { return file_clusters_; }
+    /// Of the file, and what it lacks at its end.
+    u64 file_clusters() const { return std::max(file_clusters_, counts_.end()); }
 
 private:
     enum class Table { active, of_snapshot };
@@ -52,6 +54,7 @@ private:
     void count_data(const L2Entry& l2_entry, u64 index, Table table, u64& next_contiguous);
     void count_packed(const L2Entry& l2_entry, u64 index, Table table);
     void check_bits(const L2Entry& l2_entry);
+    bool check_snapshot(const Snapshot& snapshot);
     Status count_bitmaps(const Extension& e);
     void corrupt(const std::string& problem);
 

@@ -62,6 +62,7 @@ private:
     const Header& header_;
     SnapshotRepair* repair_;
     u64 at_;
+    u64 kept_ = 0; // bytes of the table without what is left out
     SnapshotTable table_;
 };
 
@@ -78,6 +79,7 @@ base::Status Reader::check_extra(u32 index, u32 extra_size)
     repair_->problems.push_back(
         fmt::format("Discarding too much extra metadata in snapshot table entry {} ({} > {})",
                     index, extra_size, kMaxSnapshotExtra));
+    ++repair_->oversized;
     return base::ok();
 }
 
@@ -115,13 +117,13 @@ base::Result<bool> Reader::read_entry(u32 index)
     s.info.name = text(names.subspan(id_size));
     at_ = extra_at + extra_size + names.size();
     // What is kept counts, not what is cut out of an entry.
-    table_.bytes = ((table_.bytes + 7) & ~u64{7}) + kFixedPart + rest.size();
-    if (table_.bytes > kMaxSnapshotTableBytes) {
+    kept_ = ((kept_ + 7) & ~u64{7}) + kFixedPart + rest.size();
+    if (kept_ > kMaxSnapshotTableBytes) {
         return false;
     }
+    table_.bytes = at_ - header_.snapshots_offset;
     if (repair_ != nullptr && header_.version >= 3 && !s.complete) {
-        repair_->problems.push_back(
-            fmt::format("{{}} snapshot table entry {} is incomplete", index));
+        repair_->incomplete.push_back(index);
     }
     table_.snapshots.push_back(std::move(s));
     return true;
@@ -130,14 +132,16 @@ base::Result<bool> Reader::read_entry(u32 index)
 base::Result<SnapshotTable> Reader::run()
 {
     u32 count = header_.snapshot_count;
-    if (count > kMaxSnapshots) { // only a check comes here
+    if (count > kMaxSnapshots && repair_ == nullptr) {
+        return fail(Errc::corrupt, "Snapshot table too large");
+    }
+    if (count > kMaxSnapshots) {
         repair_->discarded = count - kMaxSnapshots;
         repair_->problems.push_back(
             fmt::format("Discarding {} overhanging snapshots", repair_->discarded));
         count = kMaxSnapshots;
     }
     for (u32 i = 0; i < count; ++i) {
-        const u64 before = table_.bytes;
         auto fits = read_entry(i);
         if (!fits) {
             return std::move(fits).error();
@@ -145,7 +149,6 @@ base::Result<SnapshotTable> Reader::run()
         if (fits.value()) {
             continue;
         }
-        table_.bytes = before;
         if (repair_ == nullptr) {
             return fail(Errc::corrupt,
                         "Snapshot table is too big" +

@@ -58,9 +58,8 @@ bool creator_uses_current_size(const std::array<char, 4>& creator)
 Result<u64> disk_size(const Footer& footer, SizeRule rule, const std::string& name)
 {
     const bool current =
-        rule == SizeRule::current ||
-        (rule == SizeRule::by_creator &&
-         (creator_uses_current_size(footer.creator) || footer.geometry == kLargestGeometry));
+        rule == SizeRule::current || footer.geometry == kLargestGeometry ||
+        (rule == SizeRule::by_creator && creator_uses_current_size(footer.creator));
     const u64 size = current ? footer.size / kSectorSize * kSectorSize : footer.geometry.bytes();
     if (size > kMaxSize) {
         return fail(Errc::corrupt, fmt::format("Could not open '{}': File too large", name));

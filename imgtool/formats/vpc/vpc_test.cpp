@@ -179,6 +179,9 @@ TEST_CASE("vpc: the rule for the size can be chosen")
     };
     CHECK(size_by("chs") == 10 * 4 * 17 * 512);
     CHECK(size_by("current_size") == 1 << 20);
+    footer.geometry = kLargestGeometry; // says nothing
+    std::ranges::copy(encode_footer(footer), bytes.begin());
+    CHECK(size_by("chs") == 1 << 20);
     CHECK(refusal(bytes, {.options = {{"force_size_calc", "huh"}}}) ==
           "Invalid size calculation mode: 'huh'");
     CHECK(refusal(bytes, {.options = {{"foo", "1"}}}) ==
