@@ -185,3 +185,28 @@ TEST_CASE("imgtool ls: partitions, and which one is meant")
         CHECK(tree.in(std::string{"$T "} + command).code == 1);
     }
 }
+
+TEST_CASE("imgtool ls: ext with a journal to be replayed, and with features that nobody knows")
+{
+    if (!has("mke2fs")) {
+        return;
+    }
+    Tree tree;
+    // s_feature_incompat is at byte 96 of the superblock: "filetype" and "needs recovery", then a
+    // feature that does not exist.
+    const auto with_features = [&](const std::string& bytes) {
+        REQUIRE(tree.in("rm -f i && mke2fs -q -F -t ext3 -O none,has_journal,filetype -b 1024 -d "
+                        "src i 24M && printf '" +
+                        bytes + "' | dd of=i bs=1 seek=1120 conv=notrunc status=none")
+                    .code == 0);
+        return tree.in("$T cat -f raw i /hello.txt");
+    };
+    CHECK(with_features("\\006").output.find("its journal is not replayed") != std::string::npos);
+    CHECK(with_features("\\006").output.ends_with("hello\n"));
+    const auto unknown = with_features("\\002\\0\\0\\100");
+    CHECK(unknown.code == 1);
+    CHECK(unknown.output.find("features that are not supported") != std::string::npos);
+    // What is read stays what is on the disk: nothing was repaired on the way.
+    CHECK(tree.in("sha256sum i > 1; $T ls -R -f raw i; sha256sum i | cmp - 1")
+              .output.find("differ") == std::string::npos);
+}
