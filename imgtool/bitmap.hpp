@@ -20,6 +20,8 @@ public:
     virtual ~BitmapStore() = default;
 
     virtual std::vector<BitmapInfo> list() = 0;
+    /// Whether the image is of a version that can have bitmaps.
+    virtual bool can_add() const = 0;
     /// Errors: `invalid_argument` for a name that is there already, a granularity that is no power
     /// of two from 512 to 2 GiB.
     virtual Status add(const std::string& name, u64 granularity, bool enabled) = 0;

@@ -79,9 +79,11 @@ struct Measurement {
 struct Content {
     u64 size = 0; // bytes of the disk
     /// Bytes that are data when disks are made of clusters of this size.
-    std::function<Result<u64>(u64 cluster_size)> data_in_clusters;
+    std::function<Result<u64>(u64 cluster_size)> data_in_clusters = {};
     /// The persistent bitmaps to be kept; unset: the source's format has none.
     std::optional<std::vector<BitmapInfo>> bitmaps = {};
+    /// Passphrases, for targets that are encrypted; null: there are none.
+    const Secrets* secrets = nullptr;
 };
 
 /// One supported format. Each format folder exports one of these and formats/all.cpp lists them.

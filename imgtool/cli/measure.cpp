@@ -146,9 +146,8 @@ int run_measure(int argc, char** argv)
         return report(
             fmt::format("Block driver '{}' does not support size measurement", format->name));
     }
-    const Content content =
-        disk ? content_of(*disk)
-             : Content{.size = *request.size, .data_in_clusters = {}, .bitmaps = {}};
+    Content content = disk ? content_of(*disk) : Content{.size = *request.size};
+    content.secrets = &request.common.secrets;
     auto measured = format->measure(completed.value(), content);
     if (!measured) {
         return report(measured.error().message);

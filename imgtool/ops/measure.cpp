@@ -32,7 +32,8 @@ Content content_of(ChainDisk& disk)
     Content content{.size = disk.size(), .data_in_clusters = [&disk](u64 cluster_size) {
                         return data_in_clusters(disk, cluster_size);
                     }};
-    if (BitmapStore* bitmaps = disk.layers().front().image->bitmaps()) {
+    BitmapStore* bitmaps = disk.layers().front().image->bitmaps();
+    if (bitmaps != nullptr && bitmaps->can_add()) {
         content.bitmaps = bitmaps->list();
     }
     return content;

@@ -76,7 +76,14 @@ void check_remains(const std::vector<u8>& bytes, const Recording& r, std::size_t
                    std::size_t cut_end)
 {
     INFO(r.driver->name << " cut at " << cut);
-    auto image = need(open_alone(*r.driver, std::make_unique<MemorySource>(bytes), OpenFor::check));
+    const auto file = std::make_shared<std::vector<u8>>(bytes);
+    const auto open = [&] {
+        return need(open_alone(*r.driver, std::make_unique<MemorySource>(file), OpenFor::check));
+    };
+    if (r.mended) {
+        REQUIRE(open()->check(Repair::all, [](const std::string&) {}));
+    }
+    auto image = open();
     std::string problems;
     const auto report =
         image->check(Repair::none, [&](const std::string& problem) { problems += problem + "\n"; });

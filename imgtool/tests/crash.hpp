@@ -36,6 +36,9 @@ struct Recording {
     /// What was written over what had been flushed, where a run does that: until the next flush a
     /// byte may be any of those. Without any, a byte that was zero may be anything.
     std::vector<DiskChange> changes = {};
+    /// A cut may leave what a check calls errors, as long as it can repair them all: for formats
+    /// that have no way to say that counts are behind.
+    bool mended = false;
 };
 
 /// Writes each block of `block` bytes of the disk in `start` once, in a random order, with a flush

@@ -19,6 +19,7 @@ constexpr u64 kUsualCuts = 400;
 struct Subject {
     const char* format;
     CreateSettings settings;
+    bool mended = false; // as in test::Recording
 };
 
 /// A format registers with a line here, for each kind of image that is written differently. Disks
@@ -26,7 +27,8 @@ struct Subject {
 const std::array kSubjects{
     Subject{"qcow2", {{"size", "700k"}, {"cluster_size", "512"}, {"refcount_bits", "64"}}},
     Subject{"qcow2", {{"size", "700k"}, {"cluster_size", "16k"}, {"extended_l2", "on"}}},
-    Subject{"qcow2", {{"size", "700k"}, {"cluster_size", "4k"}, {"compat", "0.10"}}},
+    // Version 2 cannot be marked as dirty while a snapshot is taken.
+    Subject{"qcow2", {{"size", "700k"}, {"cluster_size", "4k"}, {"compat", "0.10"}}, true},
     Subject{"qcow2", {{"size", "300k"}, {"cluster_size", "1k"}, {"preallocation", "metadata"}}},
     Subject{"qcow", {{"size", "700k"}}},
     Subject{"vpc", {{"size", "700k"}}},
@@ -62,7 +64,8 @@ TEST_CASE("mixed crash: whatever is done to an image, a cut leaves it sound with
         u64 cuts = 0;
         for (u32 seed = 1; cuts < share; ++seed) {
             INFO(subject.format << ", seed " << seed);
-            const auto recording = test::record_mixed(*format, start, 60, seed);
+            auto recording = test::record_mixed(*format, start, 60, seed);
+            recording.mended = subject.mended;
             // About as many cuts of each kind.
             const std::size_t step = 1 + recording.log.size() * 2 / (share < 200 ? 30 : 200);
             cuts += static_cast<u64>(test::check_prefixes(recording, step));

@@ -247,6 +247,10 @@ Result<Measurement> measure(const CreateSettings& settings, const Content& conte
     if (!header) {
         return std::move(header).error();
     }
+    const std::string secret = crypto::value_of(settings, kKeySecret);
+    if (auto found = crypto::find_passphrase(content.secrets, secret, kKeySecret); !found) {
+        return std::move(found).error();
+    }
     const u64 bytes = header.value().payload_offset() + content.size;
     return Measurement{.required = bytes, .fully_allocated = bytes};
 }

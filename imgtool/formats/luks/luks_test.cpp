@@ -236,8 +236,13 @@ TEST_CASE("luks measure: the header and the data")
     const auto settings =
         need(complete_settings(luks::kDriver, {{"size", "1G"}, {"key-secret", "x"}}));
 
-    CHECK(need(luks::kDriver.measure(settings, {.size = u64{1} << 30, .data_in_clusters = {}}))
-              .required == 1075810304);
+    Secrets secrets;
+    Content content{.size = u64{1} << 30};
+    content.secrets = &secrets;
+
+    CHECK(luks::kDriver.measure(settings, content).error().message == "No secret with id 'x'");
+    secrets.add("x", "passphrase");
+    CHECK(need(luks::kDriver.measure(settings, content)).required == 1075810304);
 }
 
 TEST_CASE("encrypted qcow and qcow2: what is written is read, and is not there in clear")

@@ -52,6 +52,11 @@ std::vector<BitmapInfo> Bitmaps::list()
     return all;
 }
 
+bool Bitmaps::can_add() const
+{
+    return image_.header_.version >= 3;
+}
+
 Result<std::size_t> Bitmaps::find(const std::string& name, bool must_be_usable)
 {
     const auto found = std::ranges::find(directory_.bitmaps, name, &StoredBitmap::name);
@@ -223,7 +228,7 @@ Status Bitmaps::add(const std::string& name, u64 granularity, bool enabled)
     if (find(name, false)) {
         return fail(Errc::invalid_argument, "Bitmap already exists: " + name);
     }
-    if (image_.header_.version < 3) {
+    if (!can_add()) {
         return fail(Errc::unsupported,
                     fmt::format("Can't make bitmap '{}' persistent in '{}': Cannot store dirty "
                                 "bitmaps in qcow2 v2 files",

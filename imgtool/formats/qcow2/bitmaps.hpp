@@ -22,6 +22,7 @@ public:
     {}
 
     std::vector<BitmapInfo> list() override;
+    bool can_add() const override;
     Status add(const std::string& name, u64 granularity, bool enabled) override;
     Status remove(const std::string& name) override;
     Status clear(const std::string& name) override;

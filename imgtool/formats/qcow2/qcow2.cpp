@@ -182,47 +182,52 @@ Status create_from_settings(ByteSource& file, const CreateSettings& settings,
                       : Status{std::move(parameters).error()};
 }
 
-bool is_encryption(std::string_view name)
-{
-    return name.starts_with("encrypt");
-}
+/// What measure looks at; it takes anything for the rest.
+constexpr std::array<std::string_view, 7> kMeasured{"cluster_size", "extended_l2", "preallocation",
+                                                    "size",         "compat",      "backing_file",
+                                                    "refcount_bits"};
 
-/// What measure says of values that create words differently.
-Status check_for_measure(const CreateSettings& settings)
+/// The parameters that sizes follow from. What measure says of values that create words differently
+/// is said here, in qemu-img's order.
+Result<CreateParameters> parse_measured(const CreateSettings& settings)
 {
-    for (const auto& [name, value] : settings) {
-        const auto is_value = [&value = value](const auto& word) { return word.text == value; };
-        if (name == "compat" && std::ranges::none_of(kVersions, is_value)) {
-            return fail(Errc::invalid_argument, "Invalid compatibility level: '" + value + "'");
+    CreateParameters p;
+    for (const std::string_view wanted : kMeasured) {
+        for (const auto& [name, value] : settings) {
+            const auto is_value = [&value = value](const auto& word) { return word.text == value; };
+            if (name != wanted) {
+                continue;
+            }
+            if (name == "compat" && std::ranges::none_of(kVersions, is_value)) {
+                return fail(Errc::invalid_argument, "Invalid compatibility level: '" + value + "'");
+            }
+            if (name == "preallocation" && std::ranges::none_of(kPreallocations, is_value)) {
+                return fail(Errc::invalid_argument, "invalid parameter value: " + value);
+            }
+            if (auto applied = apply(p, name, value); !applied) {
+                return std::move(applied).error();
+            }
         }
-        if (name == "preallocation" && std::ranges::none_of(kPreallocations, is_value)) {
-            return fail(Errc::invalid_argument, "invalid parameter value: " + value);
+        if (wanted == "extended_l2") {
+            if (auto good = check_cluster_size(p); !good) {
+                return std::move(good).error();
+            }
         }
     }
-    return base::ok();
+    return p;
 }
 
 Result<Measurement> measure_from_settings(const CreateSettings& settings, const Content& content)
 {
-    if (auto good = check_for_measure(settings); !good) {
-        return std::move(good).error();
-    }
-    CreateSettings plain;
-    for (const auto& setting : settings) {
-        if (!is_encryption(setting.first)) {
-            plain.push_back(setting);
-        }
-    }
-    auto parameters = parse(plain);
+    auto parameters = parse_measured(settings);
     if (!parameters) {
         return std::move(parameters).error();
     }
-    CreateParameters& p = parameters.value();
-    const bool odd_width = p.version < 3 && p.refcount_bits != 16;
-    if (auto good = check_sizes(p); !good) {
+    const CreateParameters& p = parameters.value();
+    if (auto good = check_refcount_bits(p); !good) {
         return std::move(good).error();
     }
-    if (odd_width) {
+    if (p.version < 3 && p.refcount_bits != 16) {
         return fail(Errc::invalid_argument,
                     "Different refcount widths than 16 bits require compatibility level 1.1 or "
                     "above (use compat=1.1 or greater)");

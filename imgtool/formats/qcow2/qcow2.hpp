@@ -32,7 +32,8 @@ struct CreateParameters {
 
 Status check_parameters(const CreateParameters& parameters);
 /// Of those, what all sizes follow from: clusters and refcount widths.
-Status check_sizes(const CreateParameters& parameters);
+Status check_cluster_size(const CreateParameters& parameters);
+Status check_refcount_bits(const CreateParameters& parameters);
 
 /// Makes an empty image in an empty file; `make_sibling` makes the data file, where there is one,
 /// and `secrets` has the passphrase.

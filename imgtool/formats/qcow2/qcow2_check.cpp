@@ -278,10 +278,11 @@ Result<bool> Checker::flag_is_right(u64 table_entry, std::string_view what, u64 
     }
     const u64 count = stored.value();
     const bool flag = (table_entry & entry::copied) != 0;
-    // Where the count is merely too high, the flag may be that of the true one: what is left of a
-    // snapshot that was being taken or deleted (qcow2_snapshot.cpp).
+    // In a dirty image counts may be too high, under flags of the true ones: what is left of a
+    // snapshot that was being taken or deleted (Qcow2Image::while_dirty).
+    const bool dirty = (header_.incompatible_features & incompatible::dirty) != 0;
     const u64 real = counter_.counts().get(cluster);
-    if (flag == (count == 1) || (flag && count > real && real == 1)) {
+    if (flag == (count == 1) || (dirty && flag && count > real && real == 1)) {
         return true;
     }
     const bool fix = may_fix_flags();

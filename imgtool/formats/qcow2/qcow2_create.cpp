@@ -107,10 +107,6 @@ Status check_extended(const CreateParameters& p)
                     "Extended L2 entries are only supported with compatibility level 1.1 and above "
                     "(use version=v3 or greater)");
     }
-    if (p.extended_l2 && p.cluster_size < u64{1} << kMinExtendedClusterBits) {
-        return fail(Errc::invalid_argument, "Extended L2 entries are only supported with cluster "
-                                            "sizes of at least 16384 bytes");
-    }
     return base::ok();
 }
 
@@ -222,13 +218,22 @@ Status make_data_file(const CreateParameters& p, Preallocate how, const OpenSibl
 
 } // namespace
 
-Status check_sizes(const CreateParameters& p)
+Status check_cluster_size(const CreateParameters& p)
 {
     if (!std::has_single_bit(p.cluster_size) || p.cluster_size < u64{1} << kMinClusterBits ||
         p.cluster_size > u64{1} << kMaxClusterBits) {
         return fail(Errc::invalid_argument,
                     "Cluster size must be a power of two between 512 and 2048k");
     }
+    if (p.extended_l2 && p.cluster_size < u64{1} << kMinExtendedClusterBits) {
+        return fail(Errc::invalid_argument, "Extended L2 entries are only supported with cluster "
+                                            "sizes of at least 16384 bytes");
+    }
+    return base::ok();
+}
+
+Status check_refcount_bits(const CreateParameters& p)
+{
     if (!std::has_single_bit(p.refcount_bits) || p.refcount_bits > 64) {
         return fail(Errc::invalid_argument,
                     "Refcount width must be a power of two and may not exceed 64 bits");
@@ -238,7 +243,13 @@ Status check_sizes(const CreateParameters& p)
 
 Status check_parameters(const CreateParameters& p)
 {
-    if (auto good = check_sizes(p); !good) {
+    if (auto good = check_extended(p); !good) {
+        return good;
+    }
+    if (auto good = check_cluster_size(p); !good) {
+        return good;
+    }
+    if (auto good = check_refcount_bits(p); !good) {
         return good;
     }
     if (p.version < 3 && p.refcount_bits != 16) {
@@ -255,9 +266,6 @@ Status check_parameters(const CreateParameters& p)
         return fail(Errc::invalid_argument,
                     "Non-zlib compression type is only supported with compatibility level 1.1 "
                     "and above (use version=v3 or greater)");
-    }
-    if (auto good = check_extended(p); !good) {
-        return good;
     }
     if (auto good = check_data_file(p); !good) {
         return good;

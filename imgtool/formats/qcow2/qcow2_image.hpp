@@ -132,6 +132,10 @@ private:
     Status share_tables(std::span<const u64> l1);
     Status own_entries(u64 l1_index, u64 at, std::span<const u8> table, PendingTables& pending);
     Status release_snapshot(std::span<const u64> l1);
+    Status while_dirty(const std::function<Status()>& change);
+    Status add_snapshot(const std::string& name, const SnapshotTime& now);
+    Status switch_tables(std::vector<u64> l1, u64 size);
+    Status drop_snapshot(const Snapshot& gone, std::span<const u64> l1, std::vector<Snapshot> left);
     Status store_snapshots(std::vector<Snapshot> snapshots, Header header);
 
     // The disk's size (qcow2_resize.cpp).

@@ -1,4 +1,5 @@
 // How large a qcow2 file will be, before it is made.
+#include "imgtool/crypto/passphrase.hpp"
 #include "imgtool/formats/qcow2/layout.hpp"
 #include "imgtool/formats/qcow2/qcow2.hpp"
 
@@ -14,6 +15,8 @@ namespace {
 
 using base::Errc;
 using base::fail;
+
+constexpr const char* kKeySecret = "encrypt.key-secret";
 
 u64 round_up(u64 bytes, u64 unit)
 {
@@ -70,7 +73,8 @@ const std::string* find(const CreateSettings& settings, std::string_view name)
 
 /// Bytes before the first encrypted sector: the LUKS header with the material of its key slots,
 /// in whole clusters. 0 without LUKS.
-Result<u64> encryption_size(const CreateSettings& settings, const Geometry& g)
+Result<u64> encryption_size(const CreateSettings& settings, const Geometry& g,
+                            const Secrets* secrets)
 {
     constexpr u64 kSlots = 8;
     constexpr u64 kStripes = 4000;
@@ -79,7 +83,8 @@ Result<u64> encryption_size(const CreateSettings& settings, const Geometry& g)
     if (how == nullptr || *how != "luks") {
         return u64{0};
     }
-    if (find(settings, "encrypt.key-secret") == nullptr) {
+    const std::string secret = crypto::value_of(settings, kKeySecret);
+    if (secret.empty()) {
         return fail(Errc::invalid_argument,
                     "Parameter 'encrypt.key-secret' is required for cipher");
     }
@@ -88,14 +93,16 @@ Result<u64> encryption_size(const CreateSettings& settings, const Geometry& g)
     const std::string_view name = given != nullptr ? std::string_view{*given} : "aes-256";
     for (const Cipher& cipher : kCiphers) {
         if (cipher.name == name) {
+            if (auto found = crypto::find_passphrase(secrets, secret, kKeySecret); !found) {
+                return std::move(found).error();
+            }
             const bool doubled = mode == nullptr || *mode == "xts"; // XTS has two keys
             const u64 material = cipher.key_bytes * (doubled ? 2 : 1) * kStripes;
             return round_up(kAlignment + kSlots * round_up(material, kAlignment), g.cluster_size());
         }
     }
-    return fail(Errc::invalid_argument, fmt::format("Parameter 'encrypt.cipher-alg' does not "
-                                                    "accept value '{}'",
-                                                    name));
+    return fail(Errc::invalid_argument,
+                fmt::format("Parameter 'cipher-alg' does not accept value '{}'", name));
 }
 
 /// Bytes of the directory, tables and bits of bitmaps (qcow2.txt, "Bitmaps").
@@ -124,14 +131,14 @@ Result<Measurement> measure(const CreateParameters& p, const CreateSettings& set
     const Geometry g{.cluster_bits = static_cast<u32>(std::countr_zero(p.cluster_size)),
                      .refcount_order = static_cast<u32>(std::countr_zero(p.refcount_bits)),
                      .extended_l2 = p.extended_l2};
+    auto encryption = encryption_size(settings, g, content.secrets);
+    if (!encryption) {
+        return std::move(encryption).error();
+    }
     if (content.size > static_cast<u64>(INT64_MAX) - g.cluster_size() ||
         g.l1_entries(content.size) * sizeof(u64) > kMaxL1Bytes) {
         return fail(Errc::invalid_argument,
                     "The image size is too large (try using a larger cluster size)");
-    }
-    auto encryption = encryption_size(settings, g);
-    if (!encryption) {
-        return std::move(encryption).error();
     }
     const u64 disk = round_up(content.size, g.cluster_size());
     u64 data = 0;

@@ -5,7 +5,12 @@
 // table leads anywhere, and down when it no longer does; the header's one write in between is the
 // moment at which everything changes. An entry's "copied" flag says that the count is one; it is
 // taken away only while counts are too high and given only before they fall, so that at each moment
-// the flags fit what really refers to a cluster. A cut leaves counts that are too high: leaks.
+// the flags fit what really refers to a cluster. A cut leaves counts that are too high.
+//
+// For a check a flag over such a count is an error. So images of version 3 are marked as dirty
+// meanwhile: those are known to have wrong counts, and are repaired when they are next opened for
+// writing. Version 2 has no such mark, and there what a cut leaves is an error until `check -r all`
+// puts it right. No data is at stake: such a cluster is written in place, as it may be.
 #include "base/endian.hpp"
 #include "imgtool/formats/qcow2/qcow2_image.hpp"
 
@@ -188,6 +193,28 @@ Status Qcow2Image::store_snapshots(std::vector<Snapshot> snapshots, Header heade
     return refcounts_.decrease(old);
 }
 
+/// Runs a change of counts, on the way of which they are too high under flags that say "one".
+Status Qcow2Image::while_dirty(const std::function<Status()>& change)
+{
+    if (header_.version < 3 || (header_.incompatible_features & incompatible::dirty) != 0) {
+        return change();
+    }
+    header_.incompatible_features |= incompatible::dirty;
+    if (auto done = write_incompatible_features(); !done) {
+        return done;
+    }
+    auto done = change();
+    if (!done && done.error().code == Errc::io) {
+        return done; // nobody knows how far it got: the next opening will see
+    }
+    if (auto settled = file_->flush(); !settled) {
+        return settled;
+    }
+    header_.incompatible_features &= ~incompatible::dirty;
+    auto cleared = write_incompatible_features();
+    return done ? std::move(cleared) : std::move(done);
+}
+
 Status Qcow2Image::create_snapshot(const std::string& name, const SnapshotTime& now)
 {
     if (header_.has_data_file()) {
@@ -202,6 +229,11 @@ Status Qcow2Image::create_snapshot(const std::string& name, const SnapshotTime& 
     if (name.size() > 65535) {
         return fail(Errc::invalid_argument, "Invalid argument");
     }
+    return while_dirty([&] { return add_snapshot(name, now); });
+}
+
+Status Qcow2Image::add_snapshot(const std::string& name, const SnapshotTime& now)
+{
     const std::vector<u64> plain = without_flags(l1_);
     const std::vector<u8> l1_bytes = encode_l1(plain);
     auto at = write_new(l1_bytes);
@@ -235,7 +267,7 @@ Status Qcow2Image::create_snapshot(const std::string& name, const SnapshotTime& 
 Status Qcow2Image::apply_snapshot(const std::string& id_or_name)
 {
     if (header_.has_data_file()) {
-        return fail(Errc::unsupported, "Operation not supported");
+        return fail(Errc::unsupported, "Failed to load snapshot: Operation not supported");
     }
     if (auto done = flush(); !done) {
         return done;
@@ -259,6 +291,12 @@ Status Qcow2Image::apply_snapshot(const std::string& id_or_name)
     }
     std::vector<u64> l1 = without_flags(wanted.value());
     l1.resize(std::max({l1.size(), l1_.size(), std::size_t{geometry_.l1_entries(size)}}));
+    return while_dirty([&] { return switch_tables(std::move(l1), size); });
+}
+
+/// Makes the disk what `l1`, of a snapshot, leads to.
+Status Qcow2Image::switch_tables(std::vector<u64> l1, u64 size)
+{
     l2_cache_.clear();
     if (auto done = share_tables(l1); !done) {
         return done;
@@ -358,15 +396,15 @@ Status Qcow2Image::release_snapshot(std::span<const u64> l1)
 
 Status Qcow2Image::delete_snapshot(const std::string& id_or_name)
 {
-    if (header_.has_data_file()) {
-        return fail(Errc::unsupported, "Operation not supported");
-    }
     if (auto done = flush(); !done) {
         return done;
     }
     auto index = find_snapshot(id_or_name);
     if (!index) {
         return std::move(index).error();
+    }
+    if (header_.has_data_file()) {
+        return fail(Errc::unsupported, "Operation not supported");
     }
     std::vector<Snapshot> left = snapshots_.snapshots;
     const Snapshot gone = left[index.value()];
@@ -375,12 +413,18 @@ Status Qcow2Image::delete_snapshot(const std::string& id_or_name)
     if (!l1) {
         return std::move(l1).error();
     }
+    return while_dirty([&] { return drop_snapshot(gone, l1.value(), std::move(left)); });
+}
+
+Status Qcow2Image::drop_snapshot(const Snapshot& gone, std::span<const u64> l1,
+                                 std::vector<Snapshot> left)
+{
     if (auto done = store_snapshots(std::move(left), header_); !done) {
         return done;
     }
     l2_cache_.clear();
     packed_end_ = 0;
-    if (auto done = release_snapshot(l1.value()); !done) {
+    if (auto done = release_snapshot(l1); !done) {
         return done;
     }
     if (auto done = refcounts_.decrease(run_of(gone.l1_offset, gone.l1_size * sizeof(u64)));
