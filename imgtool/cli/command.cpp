@@ -1,8 +1,11 @@
 #include "imgtool/cli/command.hpp"
 
+#include "imgtool/cli/help.hpp"
+
 #include <algorithm>
 #include <array>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <vector>
 
@@ -77,6 +80,9 @@ int OptionReader::next()
     if (c == ':') {
         misuse(std::string{"missing argument for option '"} + argv_[optind - 1] + "'");
         return kBad;
+    }
+    if (c == 'h' && print_command_help(argv_[0])) {
+        std::exit(kSuccess);
     }
     if (c == '?') {
         misuse(std::string{"unrecognized option '"} + argv_[optind - 1] + "'");

@@ -38,7 +38,8 @@ int report(std::string_view message);
 /// The same for a wrong command line, pointing to --help.
 int misuse(std::string_view message);
 
-/// Reads one option after another; messages for wrong ones are printed here.
+/// Reads one option after another; messages for wrong ones are printed here. -h prints the
+/// command's help page and ends the program, unless the command has a page of its own.
 class OptionReader {
 public:
     OptionReader(int argc, char** argv, const char* short_options, const option* long_options);
@@ -105,8 +106,6 @@ void print_create_options(const FormatDriver& format, bool has_file);
 /// Whether a cache mode's name is known.
 bool is_cache_mode(std::string_view name);
 
-/// Prints the help page with all commands.
-void print_help();
 std::span<const Command> all_commands();
 
 int run_create(int argc, char** argv);
@@ -126,6 +125,9 @@ int run_dd(int argc, char** argv);
 int run_bench(int argc, char** argv);
 int run_serve(int argc, char** argv);
 int run_hash(int argc, char** argv);
+int run_ls(int argc, char** argv);
+int run_cat(int argc, char** argv);
+int run_extract(int argc, char** argv);
 int run_diff(int argc, char** argv);
 int run_patch(int argc, char** argv);
 

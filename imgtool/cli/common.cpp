@@ -3,16 +3,11 @@
 #include "imgtool/cli/object.hpp"
 #include "imgtool/node/name.hpp"
 
-#include <cstdlib>
-
 namespace img::cli {
 
 Taken take_common(int c, const char* value, Common& common)
 {
     switch (c) {
-    case 'h':
-        print_help();
-        std::exit(kSuccess);
     case 'U':
         common.share = true;
         return Taken::yes;

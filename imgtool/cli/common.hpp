@@ -49,8 +49,8 @@ constexpr auto with_common(const std::array<option, n>& own, bool has_output = t
 
 enum class Taken : u8 { yes, no, bad };
 
-/// Takes an option that OptionReader gave if it is a common one; `bad` has been reported. --help
-/// prints the help page and ends the program. A command lists the letters it wants of "hUqp".
+/// Takes an option that OptionReader gave if it is a common one; `bad` has been reported. A command
+/// lists the letters it wants of "hUqp".
 Taken take_common(int c, const char* value, Common& common);
 
 /// How to open what the user, or an image that the user named, calls `name`. As with qemu-img, such

@@ -71,9 +71,6 @@ bool parse(int argc, char** argv, Request& request)
         case 'f':
             request.format = reader.value();
             break;
-        case 'h':
-            print_help();
-            std::exit(kSuccess);
         case 'o':
             if (!take_settings(reader.value(), request.settings, request.help)) {
                 return false;

@@ -1,6 +1,6 @@
 // imgtool: disk images on the command line, with qemu-img's commands and options.
 #include "imgtool/cli/command.hpp"
-#include "imgtool/formats/all.hpp"
+#include "imgtool/cli/help.hpp"
 
 #include <array>
 #include <cstdio>
@@ -9,8 +9,6 @@
 namespace img::cli {
 
 namespace {
-
-constexpr const char* kVersion = "0.1.0";
 
 // Those without a function are qemu-img's that are still to come.
 constexpr std::array kCommands{
@@ -28,6 +26,7 @@ constexpr std::array kCommands{
             "source_file [-F source_fmt]] [-g granularity] [--object objectdef] [--image-opts | -f "
             "fmt] filename bitmap",
             run_bitmap},
+    Command{"cat", "[--object objectdef] [--image-opts] [-U] [-f fmt] filename [N:]path", run_cat},
     Command{"check",
             "[-q] [-f fmt] [--output=ofmt] [-r [leaks | all]] [-T src_cache] [-U] filename",
             run_check},
@@ -58,11 +57,19 @@ constexpr std::array kCommands{
             "[--object objectdef] [--image-opts] [-U] [-p] [-q] [-f fmt] [-F fmt] [--output=ofmt] "
             "[-o delta] filename1 filename2",
             run_diff},
+    Command{"extract",
+            "[--object objectdef] [--image-opts] [-U] [-p] [-q] [-f fmt] filename [N:]path "
+            "destination",
+            run_extract},
     Command{"hash",
             "[--object objectdef] [--image-opts] [-U] [-p] [-f fmt] [--algorithm=name] "
             "[--block-size=size] [--tree | --flat] [--output=ofmt] filename [filename2 [...]]",
             run_hash},
     Command{"info", "[-f fmt] [--output=ofmt] [--backing-chain] [-U] filename", run_info},
+    Command{"ls",
+            "[--object objectdef] [--image-opts] [-U] [-f fmt] [-l] [-R] [--output=ofmt] filename "
+            "[[N:]path]",
+            run_ls},
     Command{"map",
             "[-f fmt] [--start-offset=offset] [--max-length=len] [--output=ofmt] [-U] filename",
             run_map},
@@ -93,61 +100,11 @@ constexpr std::array kCommands{
             run_snapshot},
 };
 
-void print_version()
-{
-    // Callers of "qemu-img" look for its version, to know what options it has.
-    const bool as_qemu_img = program_name() == "qemu-img";
-    std::printf("%s version %s (Menagerie imgtool %s)\n", program_name().c_str(),
-                as_qemu_img ? "7.2.0" : kVersion, kVersion);
-}
-
 } // namespace
 
 std::span<const Command> all_commands()
 {
     return kCommands;
-}
-
-void print_help()
-{
-    const char* name = program_name().c_str();
-    print_version();
-    std::printf("usage: %s [standard options] command [command options]\n"
-                "Disk image utility\n\n"
-                "    '-h', '--help'       display this help and exit\n"
-                "    '-V', '--version'    output version information and exit\n\n"
-                "Command syntax:\n",
-                name);
-    for (const Command& command : kCommands) {
-        if (command.run != nullptr) {
-            std::printf("  %s %s\n", command.name.data(), command.synopsis.data());
-        }
-    }
-    std::printf("\nCommand parameters:\n"
-                "  'size' is in bytes, or with a suffix k, M, G, T, P or E (1024, 1024k, ...)\n"
-                "  'options' is a comma separated list of name=value; -o help lists those of a "
-                "format\n"
-                "  'fmt' is the format; the file is looked at when it is not given\n"
-                "  -r repairs: 'leaks' gives back lost clusters, 'all' puts all right that it "
-                "can\n"
-                "  -S leaves out runs of that many zero bytes (4k when not given); 0: none\n"
-                "  -n writes into a file that is there; -c compresses; -p shows progress; -q is "
-                "quiet\n"
-                "  -U takes no lock; -u does not look at the backing file\n\n"
-                "Examples:\n"
-                "  %s create -f qcow2 disk.qcow2 10G\n"
-                "  %s create -f qcow2 -b base.qcow2 -F qcow2 overlay.qcow2\n"
-                "  %s convert -c -O qcow2 -o compression_type=zstd disk.raw disk.qcow2\n"
-                "  %s info --backing-chain overlay.qcow2\n"
-                "  %s map --output=json disk.qcow2\n"
-                "  %s check -r leaks disk.qcow2\n"
-                "  %s serve -k /tmp/disk.sock disk.qcow2      (serve --help tells more)\n\n"
-                "Supported formats:",
-                name, name, name, name, name, name, name);
-    for (const FormatDriver* format : all_formats()) {
-        std::printf(" %s", format->name.data());
-    }
-    std::printf("\n");
 }
 
 namespace {

@@ -164,14 +164,18 @@ TEST_CASE("imgtool convert --reproducible: the same bytes each time, with any nu
             INFO(options);
             const std::string convert = "$T convert --reproducible -f raw " + options + " -m ";
             const auto first = run(at + convert + "1 a.raw x");
-            if (first.output.find("Compression ") != std::string::npos) {
+            if (first.code != 0 && *how != '\0') { // no compression in this format
                 continue;
             }
             REQUIRE(first.output.empty());
             REQUIRE(run("sleep 0.01").code == 0);
             REQUIRE(run(at + "mv x y && " + convert + "16 a.raw x").output.empty());
             CHECK(run(at + "cmp x y").output.empty());
-            CHECK(run(at + "$T compare -f raw a.raw x").code == 0);
+            const std::string name{format,
+                                   std::string_view{format}.find(' ') == std::string_view::npos
+                                       ? std::string_view{format}.size()
+                                       : std::string_view{format}.find(' ')};
+            CHECK(run(at + "$T compare -f raw -F " + name + " a.raw x").code == 0);
         }
     }
     // What tells disks apart still does.

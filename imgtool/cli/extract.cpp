@@ -1,0 +1,157 @@
+// imgtool extract
+#include "imgtool/fs/extract.hpp"
+#include "imgtool/cli/inside.hpp"
+#include "imgtool/cli/progress.hpp"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <sys/stat.h>
+
+namespace img::cli {
+
+namespace {
+
+constexpr const char* kHelp =
+    R"(usage: {0} extract [options] filename [N:]PATH destination
+Copies a file or a folder with all that is in it out of a disk. When the destination is a folder that
+is there, it is copied into that, under its own name. Nothing that is there is replaced. Links are
+made as they are and never followed; devices, pipes and sockets are left out with a message. Modes and
+times are kept, owners and set-user-ID bits are not.
+
+{1}  -p, --progress         show progress
+  -q, --quiet            do not say what is left out
+
+Exits with 0 when all was copied, 1 when something could not be or was left out.
+
+Examples:
+  {0} extract disk.qcow2 1:/etc etc-of-disk
+  {0} extract floppy.img / files
+)";
+
+constexpr auto kLong =
+    with_common(std::array<option, 1>{{{"format", required_argument, nullptr, 'f'}}}, false);
+
+struct Request {
+    std::string path;
+    std::string format;
+    std::string place;
+    std::string target;
+    bool help = false;
+    Common common;
+};
+
+bool take(int c, const char* value, Request& request)
+{
+    switch (c) {
+    case 'h':
+        request.help = true;
+        return true;
+    case 'f':
+        request.format = value;
+        return true;
+    default:
+        return take_common(c, value, request.common) == Taken::yes;
+    }
+}
+
+bool parse(int argc, char** argv, Request& request)
+{
+    OptionReader reader{argc, argv, "hf:pqU", kLong.data()};
+    for (int c = reader.next(); c != OptionReader::kEnd; c = reader.next()) {
+        if (!take(c, reader.value(), request)) {
+            return false;
+        }
+    }
+    if (request.help) {
+        return true;
+    }
+    const auto operands = reader.operands();
+    if (operands.size() != 3) {
+        misuse("Expecting an image file name, a path and a destination");
+        return false;
+    }
+    request.path = operands[0];
+    request.place = operands[1];
+    request.target = operands[2];
+    return true;
+}
+
+bool is_folder(const std::string& path)
+{
+    struct stat st = {};
+    return ::stat(path.c_str(), &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+/// The last part of a path; empty for the root.
+std::string last_part(std::string path)
+{
+    path.resize(path.find_last_not_of('/') + 1);
+    return path.substr(path.rfind('/') + 1);
+}
+
+/// The exit code.
+int copy(const Request& request, fs::FileSystem& file_system, const std::string& path)
+{
+    auto node = fs::find(file_system, path, false);
+    if (!node) {
+        return report(fmt::format("{}: {}", printable(path), node.error().message));
+    }
+    std::string target = request.target;
+    if (const std::string name = last_part(path); is_folder(target) && fs::is_safe_name(name)) {
+        target += "/" + name;
+    }
+    int code = kSuccess;
+    Progress progress{request.common.progress && !request.common.quiet};
+    u64 done_bytes = 0;
+    // How much there is to copy is not known before it has been: for one file it is.
+    const u64 total = node.value().kind == fs::Kind::file ? node.value().size : 0;
+    const fs::ExtractOptions options{
+        .skipped =
+            [&](const std::string& what, const std::string& why) {
+                code = kFailure;
+                if (!request.common.quiet) {
+                    report(fmt::format("left out: {}: {}", printable(what), why));
+                }
+            },
+        .progress =
+            [&](u64 bytes) {
+                done_bytes += bytes;
+                return total != 0 ? progress.step(done_bytes, total) : !interrupted();
+            }};
+    if (auto done = fs::extract(file_system, node.value(), target, options); !done) {
+        if (!interrupted()) {
+            report(done.error().message);
+        }
+        return kFailure;
+    }
+    progress.show(100);
+    return code;
+}
+
+} // namespace
+
+int run_extract(int argc, char** argv)
+{
+    Request request;
+    if (!parse(argc, argv, request)) {
+        return kFailure;
+    }
+    if (request.help) {
+        fmt::print(fmt::runtime(kHelp), program_name(), kInsideHelp);
+        return kSuccess;
+    }
+    catch_interrupts();
+    const auto inside = look_inside(request.common, request.path, request.format);
+    if (inside == nullptr) {
+        return kFailure;
+    }
+    const PlaceOnDisk place = parse_place(request.place);
+    auto file_system = open_inside(*inside, place);
+    if (!file_system) {
+        return report(fmt::format("{}: {}", request.path, file_system.error().message));
+    }
+    return finish(copy(request, *file_system.value(), place.path));
+}
+
+} // namespace img::cli

@@ -1,0 +1,246 @@
+// The help pages: all commands at once, or one with its options, examples and exit codes.
+#include "imgtool/cli/help.hpp"
+
+#include "imgtool/cli/command.hpp"
+#include "imgtool/formats/all.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+
+namespace img::cli {
+
+namespace {
+
+constexpr const char* kVersion = "0.1.0";
+
+struct Page {
+    std::string_view command;
+    std::string_view about;
+    std::string_view options;  // of its own
+    std::string_view common;   // which of kCommonLines it has too
+    std::string_view examples; // after the program's name, one a line; the first is for all
+    std::string_view exits = "0, or 1 when something went wrong";
+};
+
+struct CommonLine {
+    char key;
+    std::string_view text;
+};
+
+constexpr std::array kCommonLines{
+    CommonLine{'f', "  -f, --format fmt       the image's format; it is looked at when not given"},
+    CommonLine{'t',
+               "  -t cache               cache mode of what is written: writeback, unsafe, ..."},
+    CommonLine{'T', "  -T cache               cache mode of what is read"},
+    CommonLine{'j', "      --output ofmt      human or json"},
+    CommonLine{'i', "      --image-opts       the image's name is a list of options: driver=...,"
+                    "file.filename=..."},
+    CommonLine{'o',
+               "      --object objdef    a secret: secret,id=s,file=path or secret,id=s,data=..."},
+    CommonLine{'U', "  -U, --force-share      take no lock"},
+    CommonLine{'q', "  -q, --quiet            say nothing but errors"},
+    CommonLine{'p', "  -p, --progress         show progress"},
+};
+
+constexpr std::array kPages{
+    Page{"amend", "Changes options of an image, as far as its format can.",
+         R"(  -o options             name=value,...; -o help lists them
+      --force            also what may lose access to the data)",
+         "ftioqp", "amend -o compat=1.1 disk.qcow2"},
+    Page{"bench", "Reads, or writes, again and again and tells how long it took.",
+         R"(  -c count               requests (75000)
+  -d depth               at a time (64)
+  -o offset              where the first one is (0)
+  -s size                bytes of each (4096)
+  -S step                bytes from one to the next (size)
+  -w                     write
+      --pattern n        byte to write (0)
+      --flush-interval n flush after so many writes
+      --no-drain         do not wait for other requests before flushing
+  -i aio, -n             taken and without effect)",
+         "ftioUq", "bench -c 100000 disk.qcow2\nbench -w --flush-interval=64 scratch.qcow2"},
+    Page{"bitmap", "Changes the persistent dirty bitmaps of an image.",
+         R"(      --add, --remove, --clear, --enable, --disable
+                         what to do with the bitmap; in the order given
+      --merge source     take over what is set in that bitmap
+  -b source_file         the image that has it, if it is another
+  -F source_fmt          the format of that
+  -g granularity         bytes for each bit of a new bitmap)",
+         "fio", "bitmap --add -g 64k disk.qcow2 backup"},
+    Page{"check", "Looks for errors in an image's own tables; its content is not looked at.",
+         R"(  -r, --repair what      leaks: give back lost clusters; all: put right all that can be
+      --full             also formats that qemu-img does not check)",
+         "fTjioUq", "check disk.qcow2\ncheck -r leaks disk.qcow2\ncheck --full disk.vdi",
+         "0: no errors, 1: not checked, 2: corruption, 3: only leaked space, 63: the format has no "
+         "check"},
+    Page{"commit", "Writes what an overlay has into its backing file and empties the overlay.",
+         R"(  -b base                into this file of the chain (the next one)
+  -d                     leave the overlay as it is
+  -r rate                bytes a second, at most)",
+         "ftioqp", "commit overlay.qcow2\ncommit -b base.qcow2 -p overlay.qcow2"},
+    Page{"compare", "Tells whether two disks have the same content, whatever their formats.",
+         R"(  -F fmt                 the second image's format
+  -s                     sizes and what is allocated must be the same too)",
+         "fTioUqp", "compare disk.raw disk.qcow2",
+         "0: the same, 1: different, 2: could not be opened, 3: its map could not be read, 4: "
+         "could not be read"},
+    Page{"convert", "Copies disks, one after the other, into an image of another format.",
+         R"(  -O fmt                 the format to write (raw)
+  -o options             for making the image: name=value,...; -o help lists them
+  -B file                make an overlay of this backing file, which has what it has
+  -F fmt                 the format of that
+  -c                     compress
+  -S size                leave out runs of that many zero bytes (4k); 0: write all
+  -n                     the target is there already
+      --target-is-zero   and reads as zero
+      --target-image-opts    the target's name is a list of options
+  -l snapshot            copy this internal snapshot: its ID or name, or snapshot.id=...
+      --bitmaps          copy persistent bitmaps too
+      --skip-broken-bitmaps  but not those that are inconsistent
+      --salvage          go on where the source cannot be read
+      --reproducible     the same input always gives the same bytes
+  -m n                   at most so many threads
+  -r rate                bytes a second, at most
+  -C, -W                 taken and without effect)",
+         "ftTioUqp",
+         "convert -O qcow2 disk.raw disk.qcow2\n"
+         "convert -c -O qcow2 -o compression_type=zstd disk.raw disk.qcow2\n"
+         "convert -O raw -l before disk.qcow2 before.raw"},
+    Page{"create", "Makes an empty image, or an overlay of another.",
+         R"(  -f fmt                 the format to make (raw)
+  -o options             name=value,...; -o help lists them
+  -b file                its backing file; the size is that one's when not given
+  -F fmt                 the format of that
+  -u                     do not look at the backing file)",
+         "oq",
+         "create -f qcow2 disk.qcow2 10G\n"
+         "create -f qcow2 -b base.qcow2 -F qcow2 overlay.qcow2\n"
+         "create -f vmdk -o help"},
+    Page{"dd", "Copies a part of a disk into a new image.",
+         R"(  -O fmt                 the format to write (raw)
+  if=file, of=file       from, to
+  bs=size                bytes of a block (512)
+  count=n, skip=n        blocks to copy (all), and to leave out before)",
+         "fioU", "dd -O qcow2 bs=1M count=100 if=disk.raw of=start.qcow2"},
+    Page{"info", "Tells an image's format, size, backing file and snapshots.",
+         R"(      --backing-chain    and those of its backing files)", "fjioU",
+         "info --backing-chain overlay.qcow2\ninfo --output=json disk.qcow2"},
+    Page{"map", "Tells which parts of a disk are data and where in which file they are.",
+         R"(  -s, --start-offset n   from here on
+  -l, --max-length n     for so many bytes)",
+         "fjioU", "map --output=json disk.qcow2"},
+    Page{"measure", "Tells how long the file of a new image would be.",
+         R"(  -O fmt                 the format of that image (raw)
+  -o options             as it would be made
+      --size n           of an empty disk of that size, not of an image's content
+  -l snapshot            of an internal snapshot: its ID or name, or snapshot.id=...)",
+         "fjioU", "measure -O qcow2 disk.raw\nmeasure -O qcow2 --size 10G"},
+    Page{"rebase", "Gives an overlay another backing file; what is read stays the same.",
+         R"(  -b file                the new backing file; '' for none
+  -F fmt                 the format of that
+  -u                     only change the name: what is read changes with it)",
+         "ftTioUqp", "rebase -b new-base.qcow2 -F qcow2 overlay.qcow2\nrebase -b '' overlay.qcow2"},
+    Page{"resize", "Makes a disk longer or shorter.",
+         R"(      --shrink           yes, give up what is behind the new end
+      --preallocation how    of what is added: off, metadata, falloc, full)",
+         "fioq", "resize disk.qcow2 +10G\nresize --shrink disk.qcow2 5G"},
+    Page{"snapshot", "Lists, takes, restores and deletes snapshots inside an image.",
+         R"(  -l                     list them (as when nothing is said)
+  -c name                take one
+  -a snapshot            make the disk what it was then
+  -d snapshot            delete it)",
+         "ioUq", "snapshot -c before disk.qcow2\nsnapshot -l disk.qcow2"},
+};
+
+const Page* find_page(std::string_view command)
+{
+    const auto page = std::ranges::find(kPages, command, &Page::command);
+    return page == kPages.end() ? nullptr : &*page;
+}
+
+/// Those with pages of their own.
+constexpr std::array<std::string_view, 4> kMoreExamples{
+    "diff before.qcow2 after.qcow2", "hash disk.qcow2",
+    "patch -o after.qcow2 before.qcow2 changes.delta", "serve -k /tmp/disk.sock disk.qcow2"};
+
+void print_examples(std::string_view lines)
+{
+    while (!lines.empty()) {
+        const std::size_t end = std::min(lines.find('\n'), lines.size());
+        fmt::print("  {} {}\n", program_name(), lines.substr(0, end));
+        lines.remove_prefix(std::min(end + 1, lines.size()));
+    }
+}
+
+const Command* find_command(std::string_view name)
+{
+    const auto commands = all_commands();
+    const auto found = std::ranges::find(commands, name, &Command::name);
+    return found == commands.end() || found->run == nullptr ? nullptr : &*found;
+}
+
+} // namespace
+
+void print_version()
+{
+    // Callers of "qemu-img" look for its version, to know what options it has.
+    const bool as_qemu_img = program_name() == "qemu-img";
+    fmt::print("{} version {} (Menagerie imgtool {})\n", program_name(),
+               as_qemu_img ? "7.2.0" : kVersion, kVersion);
+}
+
+void print_help()
+{
+    print_version();
+    fmt::print("usage: {0} [standard options] command [command options]\n"
+               "Disk image utility\n\n"
+               "    '-h', '--help'       display this help and exit\n"
+               "    '-V', '--version'    output version information and exit\n\n"
+               "Command syntax ('{0} command --help' tells what the options mean):\n",
+               program_name());
+    for (const Command& command : all_commands()) {
+        if (command.run != nullptr) {
+            fmt::print("  {} {}\n", command.name, command.synopsis);
+        }
+    }
+    fmt::print("\nSizes are in bytes, or with a suffix k, M, G, T, P or E (1024, 1024k, ...).\n\n"
+               "Examples:\n");
+    for (const Page& page : kPages) {
+        if (find_command(page.command) != nullptr) {
+            print_examples(page.examples.substr(0, page.examples.find('\n')));
+        }
+    }
+    for (const std::string_view example : kMoreExamples) {
+        print_examples(example);
+    }
+    fmt::print("\nSupported formats:");
+    for (const FormatDriver* format : all_formats()) {
+        fmt::print(" {}", format->name);
+    }
+    fmt::print("\n");
+}
+
+bool print_command_help(std::string_view name)
+{
+    const Page* page = find_page(name);
+    const Command* command = find_command(name);
+    if (page == nullptr || command == nullptr) {
+        return false;
+    }
+    fmt::print("usage: {} {} {}\n{}\n\nOptions:\n{}\n", program_name(), name, command->synopsis,
+               page->about, page->options);
+    for (const CommonLine& line : kCommonLines) {
+        if (page->common.find(line.key) != std::string_view::npos) {
+            fmt::print("{}\n", line.text);
+        }
+    }
+    fmt::print("  -h, --help             display this help and exit\n\nExamples:\n");
+    print_examples(page->examples);
+    fmt::print("\nExit codes: {}.\n", page->exits);
+    return true;
+}
+
+} // namespace img::cli

@@ -1,0 +1,50 @@
+// What the commands that look into file systems share: ls, cat, extract.
+#pragma once
+
+#include "imgtool/cli/common.hpp"
+#include "imgtool/fs/file_system.hpp"
+#include "imgtool/fs/partitions.hpp"
+
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace img::cli {
+
+inline constexpr const char* kInsideHelp =
+    R"(  [N:]PATH               a file or folder; N: is the number of the partition it is on, 0 the whole
+                         disk. Without N the whole disk's file system is meant, or the only
+                         partition that has one
+  -f, --format fmt       the image's format; it is looked at when it is not given
+  -U, --force-share      take no lock
+      --image-opts, --object    as for the other commands
+
+File systems: ISO 9660 with Joliet and Rock Ridge; FAT12, FAT16, FAT32; ext2, ext3, ext4 (the journal
+is not replayed). Nothing is mounted, and nothing on the image is changed.
+)";
+
+/// An image that is looked into.
+struct Inside {
+    std::unique_ptr<ChainDisk> disk;
+    fs::PartitionTable table;
+};
+
+/// Nothing when why not was reported.
+std::unique_ptr<Inside> look_inside(const Common& common, const std::string& path,
+                                    const std::string& format);
+
+/// "2:/etc" or "/etc".
+struct PlaceOnDisk {
+    std::optional<unsigned> partition;
+    std::string path;
+};
+PlaceOnDisk parse_place(const std::string& text);
+
+/// The file system that a place is in. Says what should be known about it, on standard error.
+/// Errors are whole messages.
+Result<std::unique_ptr<fs::FileSystem>> open_inside(Inside& inside, const PlaceOnDisk& place);
+
+/// Text without control characters, which a terminal would obey.
+std::string printable(const std::string& text);
+
+} // namespace img::cli
