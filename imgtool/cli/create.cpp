@@ -114,12 +114,15 @@ Status use_backing(const Request& request, std::optional<u64>& size)
 {
     const std::string* name = find(request.settings, "backing_file");
     const std::string* format = find(request.settings, "backing_fmt");
-    if (name == nullptr || name->empty()) {
+    if (name == nullptr) {
         return base::ok();
     }
     const auto fail = [](std::string message) {
         return base::fail(base::Errc::invalid_argument, std::move(message));
     };
+    if (name->empty()) {
+        return fail("Expected backing file name, got empty string");
+    }
     if (*name == request.path) {
         return fail("Error: Trying to create an image with the same filename as the backing file");
     }

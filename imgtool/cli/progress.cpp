@@ -56,7 +56,7 @@ void Progress::show(double percent)
         report_wanted = 0;
         std::fprintf(stderr, "    (%3.2f/100%%)\n", percent_);
     }
-    if (shown_ && (percent_ > printed_ + least_ || percent_ >= 100)) {
+    if (shown_ && (percent_ > printed_ + least_ || percent_ < printed_ || percent_ >= 100)) {
         printed_ = percent_;
         std::printf("    (%3.2f/100%%)\r", percent_);
         std::fflush(stdout);

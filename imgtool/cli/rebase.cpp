@@ -4,6 +4,7 @@
 #include "imgtool/cli/progress.hpp"
 #include "imgtool/formats/all.hpp"
 #include "imgtool/node/name.hpp"
+#include "imgtool/node/node.hpp"
 
 #include <fmt/format.h>
 
@@ -142,7 +143,8 @@ int rebase(const Request& request)
     if (disk == nullptr) {
         return kFailure;
     }
-    if (!request.backing_format.empty() && find_format(request.backing_format) == nullptr) {
+    if (!request.backing_format.empty() && find_format(request.backing_format) == nullptr &&
+        node::find_protocol(request.backing_format) == nullptr) {
         return report(fmt::format("Invalid format name: '{}'", request.backing_format));
     }
     const std::string name = request.backing.value_or("");

@@ -296,7 +296,7 @@ TEST_CASE("against qemu-img: qcow2, measure")
                "qemu-img create -f qcow2 -F qcow2 -b x o");
     for (const char* options : {"encrypt.format=luks,encrypt.key-secret=nope",
                                 "encrypt.format=luks",
-                                "encrypt.format=luks,encrypt.key-secret=s",
+
                                 "encrypt.format=luks,encrypt.key-secret=s,encrypt.cipher-alg=foo",
                                 "encrypt.format=aes,encrypt.key-secret=nope",
                                 "encrypt.format=foo",
@@ -329,7 +329,10 @@ TEST_CASE("against qemu-img: qcow2, measure")
     }
     duel.same("measure -O qcow2 -l nope x");
     duel.same("measure -O luks -o key-secret=nope --size 1G");
-    duel.same("measure -O luks --object secret,id=s,data=1 -o key-secret=s --size 1G");
+    // qemu-img measures the host's speed for this, and sometimes fails to.
+    CHECK(test::run(tool() + " measure -O qcow2 --object secret,id=s,data=1 -o "
+                             "encrypt.format=luks,encrypt.key-secret=s --size 1M")
+              .output == "required size: 2424832\nfully allocated size: 3473408\n");
 }
 
 TEST_CASE("against qemu-img: qcow2, extended entries")

@@ -144,7 +144,8 @@ Status Bitmaps::prepare(std::vector<StoredBitmap> next, Header& header)
             return std::move(first).error();
         }
         directory.at = first.value() << image_.geometry_.cluster_bits;
-        const auto bytes = encode_bitmap_directory(directory.bitmaps, directory.at);
+        auto bytes = encode_bitmap_directory(directory.bitmaps, directory.at);
+        bytes.resize(image_.geometry_.clusters(bytes.size()) << image_.geometry_.cluster_bits);
         if (auto done = image_.file().write(FileOffset{directory.at}, bytes); !done) {
             return done;
         }

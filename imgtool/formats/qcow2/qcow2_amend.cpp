@@ -426,9 +426,15 @@ Status Qcow2Image::change_refcount_bits(u32 bits, const Progress& progress)
         return good;
     }
     const NewRefcounts plan = plan_refcounts(geometry, end);
+    // Scripts know three steps, or more where the new counts have to count themselves: with each of
+    // those the share that is done falls back.
+    for (u64 round = 0; progress && round < plan.rounds; ++round) {
+        progress(round, std::max<u64>(round + 2, 3));
+        progress(round + 1, std::max<u64>(round + 2, 3));
+    }
     const auto count_of = [&](u64 cluster) {
         if (progress && cluster % 4096 == 0) {
-            progress(cluster, end);
+            progress(plan.rounds * end + cluster, (plan.rounds + 1) * end);
         }
         return refcounts_.get(cluster);
     };

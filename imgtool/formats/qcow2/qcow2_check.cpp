@@ -24,7 +24,7 @@ class Checker {
 public:
     Checker(ByteSource& file, const Header& header, Repair repair, const ProblemSink& problem)
         : file_{file}, header_{header}, geometry_{header.geometry()}, repair_{repair},
-          problem_{problem}, counter_{file, header_, report_, problem},
+          problem_{problem}, counter_{file, header_, repair_, report_, problem},
           refcounts_{file, header_, [this](u64 c) { return counter_.counts().get(c) != 0; }}
     {}
 
@@ -240,6 +240,9 @@ Status Checker::rebuild()
         return fail(Errc::io, "Input/output error");
     }
     problem("Rebuilding refcount structure");
+    for (const std::string& text : counter_.problems()) {
+        problem(text); // as when all is counted again
+    }
     uncount_structures();
     tell_freed();
     const NewRefcounts plan = plan_refcounts(geometry_, counter_.file_clusters());
@@ -393,6 +396,11 @@ Status Qcow2Image::repair_snapshots()
     header_ = std::move(header).value();
     if (auto done = refcounts_.switch_to(header_); !done) {
         return done;
+    }
+    if (snapshot_repair_.oversized == 0 && snapshot_repair_.incomplete.empty()) {
+        Header shorter = header_; // what is left of the table is as it was
+        shorter.snapshot_count = static_cast<u32>(snapshots_.snapshots.size());
+        return write_header(std::move(shorter));
     }
     if (auto done = store_snapshots(snapshots_.snapshots, header_); !done) {
         return done;

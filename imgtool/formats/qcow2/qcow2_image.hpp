@@ -148,6 +148,8 @@ private:
     Status move_l1(u64 entries);
     Status grow_data_file(u64 size);
     Status hide_backing(u64 begin, u64 end);
+    Status hide_backing_in_last(u64 begin);
+    Result<u64> preallocate_last(u64 begin, u64 end, Preallocate how);
     Status preallocate_range(u64 begin, u64 end, Preallocate how);
 
     // Another version or refcount width (qcow2_amend.cpp).

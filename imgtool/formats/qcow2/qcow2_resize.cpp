@@ -212,7 +212,8 @@ Status Qcow2Image::grow(u64 size)
     if (auto done = grow_data_file(size); !done) {
         return done;
     }
-    const u64 old_end = geometry_.clusters(header_.size) << geometry_.cluster_bits;
+    const u64 part = geometry_.subcluster_size();
+    const u64 old_end = (header_.size + part - 1) / part * part;
     if (backing_size() > header_.size && size > old_end) {
         if (header_.version < 3) {
             return fail(Errc::unsupported,
@@ -271,9 +272,30 @@ Status Qcow2Image::move_l1(u64 entries)
     return refcounts_.decrease(old);
 }
 
+/// Makes what the disk's last cluster has from `begin` on, a whole number of subclusters, zero.
+Status Qcow2Image::hide_backing_in_last(u64 begin)
+{
+    auto at = l2_place_for_write(begin);
+    auto old = at ? load_entry(at.value(), 0) : Result<L2Entry>{std::move(at).error()};
+    if (!old) {
+        return std::move(old).error();
+    }
+    const u32 first = static_cast<u32>((begin & geometry_.within()) / geometry_.subcluster_size());
+    own_zeroes_ = true;
+    const auto now = zero_entry(old.value(), first, geometry_.subclusters() - first);
+    own_zeroes_ = false;
+    return now ? store_entry(at.value(), 0, *now) : base::ok(); // compressed ones are all there
+}
+
 /// Entries that read as zero for [begin, end), which the disk does not have yet.
 Status Qcow2Image::hide_backing(u64 begin, u64 end)
 {
+    if ((begin & geometry_.within()) != 0) {
+        if (auto done = hide_backing_in_last(begin); !done) {
+            return done;
+        }
+        begin = geometry_.clusters(begin) << geometry_.cluster_bits;
+    }
     const L2Entry zero = geometry_.extended_l2 ? L2Entry{0, kAllZero} : L2Entry{entry::zero, 0};
     for (u64 guest = begin; guest < end;) {
         if (auto relieved = relieve_caches(); !relieved) {
@@ -299,19 +321,46 @@ Status Qcow2Image::hide_backing(u64 begin, u64 end)
     return base::ok();
 }
 
+/// Sees to the part [begin, end) of the cluster that the disk ended in. Returns from where on
+/// clusters are to be made: before `begin` where this one is not there at all.
+Result<u64> Qcow2Image::preallocate_last(u64 begin, u64 end, Preallocate how)
+{
+    const u64 cluster = begin & ~geometry_.within();
+    auto at = l2_place(cluster);
+    auto last =
+        at ? load_good_entry(at.value(), 0, cluster) : Result<L2Entry>{std::move(at).error()};
+    if (!last) {
+        return std::move(last).error();
+    }
+    if (last.value() == L2Entry{}) {
+        return header_.backing_name.empty() ? cluster : begin;
+    }
+    if (!rules_.owns_cluster(last.value())) {
+        return begin;
+    }
+    const u64 host = rules_.cluster_at(last.value());
+    if (auto good = check_own_clusters({host >> geometry_.cluster_bits, 1}, cluster); !good) {
+        return mark_corrupt(std::move(good).error()).error();
+    }
+    // Nothing but zeroes is there (zero_tail).
+    if (auto done =
+            preallocate(data_file(), FileOffset{host + (begin - cluster)}, end - begin, how);
+        !done) {
+        return std::move(done).error();
+    }
+    return begin;
+}
+
 /// Gives clusters of zeroes to all of [begin, end) that has none.
 Status Qcow2Image::preallocate_range(u64 begin, u64 end, Preallocate how)
 {
     u64 guest = geometry_.clusters(begin) << geometry_.cluster_bits;
-    if (guest != begin && header_.backing_name.empty()) {
-        // The cluster that the disk ended in, where nothing is in it yet.
-        const u64 last = guest - geometry_.cluster_size();
-        auto at = l2_place(last);
-        auto there = at ? load_entry(at.value(), 0) : Result<L2Entry>{std::move(at).error()};
-        if (!there) {
-            return std::move(there).error();
+    if (guest != begin) {
+        auto from = preallocate_last(begin, std::min(guest, end), how);
+        if (!from) {
+            return std::move(from).error();
         }
-        guest = there.value() == L2Entry{} ? last : guest;
+        guest = from.value() < begin ? from.value() : guest;
     }
     while (guest < end) {
         auto placed = place(GuestOffset{guest}, end - guest);

@@ -57,8 +57,12 @@ TEST_CASE("qcow2 resize: snapshots keep their size and content")
 
 TEST_CASE("qcow2 resize: a longer backing file does not show in what is new")
 {
-    const Bytes top = make_qcow2(
-        {.size = 50'176, .cluster_size = 4096, .backing_name = "b", .backing_format = "raw"});
+    CreateParameters p{.size = 50'176, .cluster_size = 4096};
+    p.extended_l2 = GENERATE(false, true);
+    p.cluster_size = p.extended_l2 ? 65536 : 4096; // the disk ends in a subcluster, in a cluster
+    p.backing_name = "b";
+    p.backing_format = "raw";
+    const Bytes top = make_qcow2(p);
     std::vector<Layer> layers;
     layers.push_back({.image = open_qcow2_image(top), .path = "memory", .format = "qcow2"});
     layers.push_back({.image = need(open_alone(raw::kDriver, std::make_unique<MemorySource>(
@@ -85,6 +89,25 @@ TEST_CASE("qcow2 resize: with its metadata preallocated all that is new has clus
     const CheckReport report = check_qcow2(bytes);
     CHECK(report.allocated_clusters == 240);
     CHECK(report.leaks == 0);
+}
+
+TEST_CASE("qcow2 resize: preallocation begins in the cluster that the disk ended in")
+{
+    const Bytes bytes = make_qcow2({.size = 66'048, .cluster_size = 65536});
+    const auto allocated = [&] { return check_qcow2(bytes).allocated_clusters; };
+    REQUIRE(open_qcow2(bytes)->resize(70'656, Preallocate::reserve));
+    CHECK(allocated() == 1);
+    const std::size_t length = bytes->size();
+    {
+        auto disk = open_qcow2(bytes);
+        REQUIRE(disk->write(66'048, std::vector<u8>(4608, 1)));
+        REQUIRE(disk->resize(80'384, Preallocate::write));
+        std::vector<u8> expected(80'384);
+        std::fill_n(expected.begin() + 66'048, 4608, u8{1});
+        CHECK(read_all(*disk) == expected);
+    }
+    CHECK(allocated() == 1);
+    CHECK(bytes->size() == length);
 }
 
 TEST_CASE("qcow2 resize: cut at any write, the image is sound and keeps what stays")

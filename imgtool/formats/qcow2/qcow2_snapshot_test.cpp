@@ -187,3 +187,22 @@ TEST_CASE("qcow2 snapshots: cut at any write, the image is sound and its disk on
     CHECK(check_prefixes(recording, 1) > 50);
     CHECK(check_losses(recording, 4) > 50);
 }
+
+TEST_CASE("qcow2 check: a misplaced cluster without data is given up, one with data stays wrong")
+{
+    const bool holds_data = GENERATE(false, true);
+    const Bytes bytes = make_qcow2({.size = 300'000});
+    {
+        auto disk = open_qcow2(bytes);
+        REQUIRE(disk->write(0, std::vector<u8>(512, 1)));
+    }
+    const u64 l2 = base::load_be<u64>(*bytes, base::load_be<u64>(*bytes, 40)) & entry::offset_mask;
+    const u64 misplaced = (base::load_be<u64>(*bytes, l2) + 512) | (holds_data ? 0 : entry::zero);
+    base::store_be<u64>(*bytes, l2, misplaced);
+
+    const CheckReport report = check_qcow2(bytes, Repair::all);
+
+    CHECK(check_qcow2(bytes).corruptions == (holds_data ? 1 : 0));
+    CHECK(base::load_be<u64>(*bytes, l2) == (holds_data ? misplaced : entry::zero));
+    CHECK(report.corruptions_fixed >= 1);
+}

@@ -156,7 +156,7 @@ TEST_CASE("qcow2: compressed clusters share host clusters and are replaced when 
     CHECK(check(bytes).compressed_clusters == 2);
 }
 
-TEST_CASE("qcow2: zeroes take no room, and keep the cluster that was there")
+TEST_CASE("qcow2: zeroes take no room, and give back the cluster that was there")
 {
     const Bytes bytes = make_image({.size = 65536 * 2});
     auto disk = open_image(bytes);
@@ -166,10 +166,13 @@ TEST_CASE("qcow2: zeroes take no room, and keep the cluster that was there")
 
     const auto extent = need(disk->find(0, 65536 * 2, MapDetail::exact)).extent;
     CHECK(extent.kind == Extent::Kind::zero);
-    CHECK(extent.reserved);
+    CHECK_FALSE(extent.reserved);
     CHECK(extent.length == 65536);
     CHECK(need(disk->find(65536, 65536, MapDetail::exact)).extent.kind == Extent::Kind::backing);
     CHECK(test::read_all(*disk) == std::vector<u8>(65536 * 2));
+    disk.reset();
+    CHECK(check(bytes).leaks == 0);
+    CHECK(check(bytes).allocated_clusters == 0);
 }
 
 TEST_CASE("qcow2: a table that maps the guest onto the image's own header is not written through")

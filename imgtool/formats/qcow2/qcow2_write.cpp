@@ -350,25 +350,22 @@ std::optional<L2Entry> Qcow2Image::zero_entry(const L2Entry& old, u32 first, u32
                                 : rules_.held(old).end != 0;
     const bool gone = !has_backing && !holds_data;
     if (geometry_.extended_l2) {
-        if (!whole || rules_.owns_cluster(old)) { // the cluster stays for the next write
+        if (!whole) { // the cluster stays for the rest
             return (old.word & entry::compressed) != 0 ? std::nullopt
                    : gone                              ? std::optional{old}
                           : std::optional{L2Entry{old.word, (old.bitmap | zero_mask(first, count)) &
                                                                 ~subcluster_mask(first, count)}};
         }
-        return gone ? old : L2Entry{0, has_backing ? kAllZero : 0};
+        return gone ? old : L2Entry{0, kAllZero};
     }
     const ClusterKind kind = rules_.kind(old, 0);
-    if (kind == ClusterKind::zero_plain || kind == ClusterKind::zero_reserved) {
+    if (gone || kind == ClusterKind::zero_plain || kind == ClusterKind::zero_reserved) {
         return old;
     }
-    if (header_.version >= 3 && kind == ClusterKind::data && rules_.owns_cluster(old)) {
-        return L2Entry{old.word | entry::zero, 0};
+    if (header_.version >= 3) {
+        return L2Entry{entry::zero, 0};
     }
-    if (!has_backing) {
-        return L2Entry{};
-    }
-    return header_.version >= 3 ? std::optional{L2Entry{entry::zero, 0}} : std::nullopt;
+    return has_backing ? std::nullopt : std::optional{L2Entry{}};
 }
 
 Result<u64> Qcow2Image::place_own_zeroes(GuestOffset from, u64 length)

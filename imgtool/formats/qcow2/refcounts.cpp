@@ -497,6 +497,7 @@ NewRefcounts plan_refcounts(const Geometry& geometry, u64 start)
         const u64 entries = geometry.refblock_entries();
         const u64 blocks = (plan.end() + entries - 1) / entries;
         const u64 table_clusters = geometry.clusters(blocks * sizeof(u64));
+        ++plan.rounds;
         if (blocks == plan.blocks && table_clusters == plan.table_clusters) {
             return plan;
         }

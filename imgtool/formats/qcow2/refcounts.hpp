@@ -26,6 +26,7 @@ struct NewRefcounts {
     u64 start;
     u64 blocks;
     u64 table_clusters;
+    u32 rounds = 0; // that it took to plan them
     u64 end() const { return start + blocks + table_clusters; }
     u64 table_at(const Geometry& g) const { return (start + blocks) << g.cluster_bits; }
 };

@@ -46,8 +46,12 @@ void CountMap::decrement(u64 cluster)
 
 void ReferenceCounter::corrupt(const std::string& problem)
 {
+    constexpr std::size_t kMaxTold = 1000;
     problem_(problem);
     ++report_.corruptions;
+    if (told_.size() < kMaxTold) {
+        told_.push_back(problem);
+    }
 }
 
 void ReferenceCounter::count(u64 at, u64 length)
@@ -128,6 +132,35 @@ void ReferenceCounter::check_bits(const L2Entry& l2_entry)
     }
 }
 
+/// A cluster that begins inside of another. Where it holds no data the entry can do without; that
+/// is done, and true, when everything is to be repaired.
+bool ReferenceCounter::mend_misplaced(L2Entry& l2_entry)
+{
+    const u64 offset = rules_.cluster_at(l2_entry);
+    if (!rules_.has_cluster(l2_entry) || (offset & geometry_.within()) == 0) {
+        return false;
+    }
+    if (rules_.held(l2_entry).end != 0) {
+        corrupt(fmt::format("ERROR offset={:x}: Data cluster is not properly aligned; L2 entry "
+                            "corrupted.",
+                            offset));
+        return false;
+    }
+    const auto text = [offset](std::string_view what) {
+        return fmt::format("{} offset={:x}: Preallocated cluster is not properly aligned; L2 entry "
+                           "corrupted.",
+                           what, offset);
+    };
+    if (repair_ != Repair::all) {
+        corrupt(text("ERROR"));
+        return false;
+    }
+    problem_(text("Repairing"));
+    ++report_.corruptions_fixed;
+    l2_entry = geometry_.extended_l2 ? L2Entry{0, l2_entry.bitmap} : L2Entry{entry::zero, 0};
+    return true;
+}
+
 void ReferenceCounter::count_data(const L2Entry& l2_entry, u64 index, Table table,
                                   u64& next_contiguous)
 {
@@ -139,11 +172,6 @@ void ReferenceCounter::count_data(const L2Entry& l2_entry, u64 index, Table tabl
         return;
     }
     const u64 offset = rules_.cluster_at(l2_entry);
-    if ((offset & geometry_.within()) != 0) {
-        return corrupt(fmt::format("ERROR offset={:x}: Cluster is not properly aligned; L2 entry "
-                                   "corrupted.",
-                                   offset));
-    }
     if (table == Table::active) {
         ++report_.allocated_clusters;
         if (next_contiguous != 0 && offset != next_contiguous) {
@@ -163,12 +191,20 @@ Status ReferenceCounter::count_l2(u64 offset, Table table)
         return std::move(read).error().in("reading an L2 table");
     }
     u64 next_contiguous = 0;
+    bool mended = false;
     for (u64 i = 0; i < geometry_.l2_entries(); ++i) {
-        if (const L2Entry l2_entry = rules_.load(bytes, i); l2_entry != L2Entry{}) {
-            count_data(l2_entry, i, table, next_contiguous);
+        L2Entry l2_entry = rules_.load(bytes, i);
+        if (l2_entry == L2Entry{}) {
+            continue;
         }
+        if (mend_misplaced(l2_entry)) {
+            rules_.store(bytes, i, l2_entry);
+            mended = true;
+            continue;
+        }
+        count_data(l2_entry, i, table, next_contiguous);
     }
-    return base::ok();
+    return mended ? file_.write(FileOffset{offset}, bytes) : base::ok();
 }
 
 Status ReferenceCounter::count_l1(u64 offset, u32 entries, Table table)

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <string>
 #include <unordered_map>
 #include <unordered_set>
 #include <vector>
@@ -31,10 +32,11 @@ private:
 /// Walks all tables of an image but the refcounts.
 class ReferenceCounter {
 public:
-    ReferenceCounter(ByteSource& file, const Header& header, CheckReport& report,
+    ReferenceCounter(ByteSource& file, const Header& header, Repair repair, CheckReport& report,
                      const ProblemSink& problem)
         : file_{file}, header_{header}, geometry_{header.geometry()}, rules_{header},
-          report_{report}, problem_{problem}, file_clusters_{geometry_.clusters(file.size())}
+          repair_{repair}, report_{report}, problem_{problem}, file_clusters_{
+                                                                   geometry_.clusters(file.size())}
     {}
 
     Status count_all(const SnapshotTable& snapshots);
@@ -44,6 +46,8 @@ public:
     void uncount(u64 at, u64 length);
 
     const CountMap& counts() const { return counts_; }
+    /// What was told so far (the first of it, where that is much).
+    const std::vector<std::string>& problems() const { return told_; }
     /// Of the file, and what it lacks at its end.
     u64 file_clusters() const { return std::max(file_clusters_, counts_.end()); }
 
@@ -53,6 +57,7 @@ private:
     Status count_l2(u64 offset, Table table);
     void count_data(const L2Entry& l2_entry, u64 index, Table table, u64& next_contiguous);
     void count_packed(const L2Entry& l2_entry, u64 index, Table table);
+    bool mend_misplaced(L2Entry& l2_entry);
     void check_bits(const L2Entry& l2_entry);
     bool check_snapshot(const Snapshot& snapshot);
     Status count_bitmaps(const Extension& e);
@@ -62,10 +67,12 @@ private:
     const Header& header_;
     Geometry geometry_;
     L2Rules rules_;
+    Repair repair_;
     CheckReport& report_;
     const ProblemSink& problem_;
     u64 file_clusters_;
     CountMap counts_;
+    std::vector<std::string> told_;
 };
 
 } // namespace img::qcow2
