@@ -114,8 +114,12 @@ Status use_backing(const Request& request, std::optional<u64>& size)
 {
     const std::string* name = find(request.settings, "backing_file");
     const std::string* format = find(request.settings, "backing_fmt");
-    if (name == nullptr || name->empty()) {
+    if (name == nullptr) {
         return base::ok();
+    }
+    if (name->empty()) {
+        return base::fail(base::Errc::invalid_argument,
+                          "Expected backing file name, got empty string");
     }
     const auto fail = [](std::string message) {
         return base::fail(base::Errc::invalid_argument, std::move(message));

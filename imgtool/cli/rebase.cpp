@@ -142,7 +142,10 @@ int rebase(const Request& request)
     if (disk == nullptr) {
         return kFailure;
     }
-    if (!request.backing_format.empty() && find_format(request.backing_format) == nullptr) {
+    // The name of a protocol serves to say "as it is".
+    const bool known = find_format(request.backing_format) != nullptr ||
+                       request.backing_format == "file" || request.backing_format == "host_device";
+    if (!request.backing_format.empty() && !known) {
         return report(fmt::format("Invalid format name: '{}'", request.backing_format));
     }
     const std::string name = request.backing.value_or("");

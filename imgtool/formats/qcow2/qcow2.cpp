@@ -23,6 +23,18 @@ Probe probe(std::span<const u8> start, std::string_view)
 
 using Type = CreateOption::Type;
 constexpr std::array kCreateOptions{
+    CreateOption{"encryption", Type::boolean,
+                 "Encrypt the image with format 'aes'. (Deprecated in favor of "
+                 "encrypt.format=aes)"},
+    CreateOption{"encrypt.format", Type::text, "Encrypt the image, format choices: 'aes', 'luks'"},
+    CreateOption{"encrypt.key-secret", Type::text,
+                 "ID of secret providing qcow AES key or LUKS passphrase"},
+    CreateOption{"encrypt.cipher-alg", Type::text, "Name of encryption cipher algorithm"},
+    CreateOption{"encrypt.cipher-mode", Type::text, "Name of encryption cipher mode"},
+    CreateOption{"encrypt.ivgen-alg", Type::text, "Name of IV generator algorithm"},
+    CreateOption{"encrypt.ivgen-hash-alg", Type::text, "Name of IV generator hash algorithm"},
+    CreateOption{"encrypt.hash-alg", Type::text, "Name of encryption hash algorithm"},
+    CreateOption{"encrypt.iter-time", Type::number, "Time to spend in PBKDF in milliseconds"},
     CreateOption{"cluster_size", Type::size, "qcow2 cluster size", "65536"},
     CreateOption{"extended_l2", Type::boolean, "Extended L2 tables", "off"},
     CreateOption{"preallocation", Type::text,
@@ -36,18 +48,6 @@ constexpr std::array kCreateOptions{
     CreateOption{"data_file", Type::text, "File name of an external data file"},
     CreateOption{"data_file_raw", Type::boolean,
                  "The external data file must stay valid as a raw image"},
-    CreateOption{"encryption", Type::boolean,
-                 "Encrypt the image with format 'aes'. (Deprecated in favor of "
-                 "encrypt.format=aes)"},
-    CreateOption{"encrypt.format", Type::text, "Encrypt the image, format choices: 'aes', 'luks'"},
-    CreateOption{"encrypt.key-secret", Type::text,
-                 "ID of secret providing qcow AES key or LUKS passphrase"},
-    CreateOption{"encrypt.cipher-alg", Type::text, "Name of encryption cipher algorithm"},
-    CreateOption{"encrypt.cipher-mode", Type::text, "Name of encryption cipher mode"},
-    CreateOption{"encrypt.ivgen-alg", Type::text, "Name of IV generator algorithm"},
-    CreateOption{"encrypt.ivgen-hash-alg", Type::text, "Name of IV generator hash algorithm"},
-    CreateOption{"encrypt.hash-alg", Type::text, "Name of encryption hash algorithm"},
-    CreateOption{"encrypt.iter-time", Type::number, "Time to spend in PBKDF in milliseconds"},
     CreateOption{"lazy_refcounts", Type::boolean, "Postpone refcount updates", "off"},
     CreateOption{"refcount_bits", Type::number, "Width of a reference count entry in bits", "16"},
     CreateOption{"nocow", Type::boolean, "Turn off copy-on-write (valid only on btrfs)", "", true},
@@ -114,7 +114,7 @@ Status apply(CreateParameters& p, const std::string& name, const std::string& va
 {
     const u64 number = std::strtoull(value.c_str(), nullptr, 10); // checked when completed
     if (name == "size") {
-        p.size = number;
+        p.size = (number + 511) / 512 * 512; // disks are made of whole sectors
     } else if (name == "cluster_size") {
         p.cluster_size = number;
     } else if (name == "refcount_bits") {
