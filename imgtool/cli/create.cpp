@@ -117,12 +117,13 @@ Status use_backing(const Request& request, std::optional<u64>& size)
     if (name == nullptr) {
         return base::ok();
     }
+    if (name->empty()) {
+        return base::fail(base::Errc::invalid_argument,
+                          "Expected backing file name, got empty string");
+    }
     const auto fail = [](std::string message) {
         return base::fail(base::Errc::invalid_argument, std::move(message));
     };
-    if (name->empty()) {
-        return fail("Expected backing file name, got empty string");
-    }
     if (*name == request.path) {
         return fail("Error: Trying to create an image with the same filename as the backing file");
     }

@@ -138,8 +138,8 @@ def main():
                 what = f'{entry[0]} -> {target[0]}{" -c" if packed else ""}'
                 # Each direction is gone by each tool over the whole table.
                 tool = PEER if (index + FORMATS.index(target)) % 4 == 3 else imgtool
-                if packed and target[0] == 'qcow':
-                    tool = imgtool  # qemu-img 7.2 fails there
+                if (packed and target[0] == 'qcow') or target[0] == 'luks':
+                    tool = imgtool  # qemu-img 7.2 fails there, or does at random
                 if convert(tool, f'{what} by {os.path.basename(tool)}', entry, 'a', target, 'b', packed):
                     check(imgtool, what, target, 'b')
                     compare(imgtool if tool == PEER else PEER, what, 'disk.raw', target, 'b')

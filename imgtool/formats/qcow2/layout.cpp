@@ -229,7 +229,7 @@ base::Status check_tables(const Header& h)
     if ((h.l1_offset & g.within()) != 0 || h.l1_offset > entry::offset_mask) {
         return fail(Errc::corrupt, "Active L1 table offset invalid");
     }
-    if (g.l1_entries(h.size) > INT32_MAX) {
+    if (g.l1_entries(h.size) > static_cast<u64>(INT32_MAX)) {
         return fail(Errc::corrupt, "Image is too big");
     }
     if (h.l1_size < g.l1_entries(h.size)) {

@@ -114,7 +114,7 @@ Status apply(CreateParameters& p, const std::string& name, const std::string& va
 {
     const u64 number = std::strtoull(value.c_str(), nullptr, 10); // checked when completed
     if (name == "size") {
-        p.size = number;
+        p.size = (number + 511) / 512 * 512; // disks are made of whole sectors
     } else if (name == "cluster_size") {
         p.cluster_size = number;
     } else if (name == "refcount_bits") {
@@ -181,10 +181,7 @@ Status create_from_settings(ByteSource& file, const CreateSettings& settings,
     if (!parameters) {
         return std::move(parameters).error();
     }
-    constexpr u64 kSector = 512; // bytes; disks are made of whole ones
-    CreateParameters& p = parameters.value();
-    p.size = p.size > ~u64{0} - kSector ? p.size : (p.size + kSector - 1) / kSector * kSector;
-    return create(file, p, context.make_sibling, context.secrets);
+    return create(file, parameters.value(), context.make_sibling, context.secrets);
 }
 
 /// What measure looks at; it takes anything for the rest.
