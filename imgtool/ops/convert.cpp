@@ -4,12 +4,14 @@
 #include "imgtool/ops/convert.hpp"
 
 #include "imgtool/ops/convert_plan.hpp"
-#include "imgtool/ops/turnstile.hpp"
+#include "imgtool/ops/ordered_queue.hpp"
 
 #include <algorithm>
 #include <atomic>
 #include <mutex>
 #include <optional>
+#include <pthread.h>
+#include <sched.h>
 #include <string>
 #include <thread>
 
@@ -23,6 +25,7 @@ using base::fail;
 constexpr u64 kJobSize = u64{512} << 10; // bytes: read and written again from a processor's cache
 constexpr u64 kMaxGranule = u64{2} << 20;
 constexpr unsigned kMaxThreads = 16;
+constexpr std::size_t kAhead = 4; // jobs that are done before their turn
 
 ConvertRules make_rules(ChainDisk& target, const ConvertOptions& options,
                         const std::optional<Image::Packing>& packing)
@@ -65,6 +68,7 @@ struct Workspace {
     std::vector<Run> runs;
     std::unique_ptr<Packer> packer;
     ConvertJob job;
+    Status error = base::ok(); // of the job, before it is written
 };
 
 class Converter {
@@ -79,7 +83,8 @@ public:
 
 private:
     void work();
-    bool take(Workspace& w, Status& error);
+    bool take(Workspace& w);
+    void finish(Workspace& w);
     Status read(Workspace& w);
     Status read_piece(Workspace& w, const ConvertJob::Piece& piece, std::span<u8> into);
     Status salvage(Workspace& w, const ConvertJob::Piece& piece, std::span<u8> into);
@@ -99,7 +104,8 @@ private:
     std::mutex plan_mutex_; // plan_, whatever of the sources it asks, files not `concurrent()`
     ConvertPlan plan_;
 
-    Turnstile turn_; // the target, result_ and the options' functions
+    // In its order: the target, result_ and the options' functions.
+    OrderedQueue<Workspace> finished_{kAhead};
     Status result_ = base::ok();
     std::atomic<bool> stopped_ = false;
     bool helping_ = false;
@@ -114,13 +120,21 @@ void Converter::start_helpers()
     const unsigned wanted =
         options_.threads != 0 ? options_.threads : std::thread::hardware_concurrency();
     const unsigned count = std::clamp(wanted, 1U, kMaxThreads);
+    cpu_set_t others;
+    const bool spread =
+        ::sched_getaffinity(0, sizeof others, &others) == 0 && CPU_COUNT(&others) > 1;
+    CPU_CLR(::sched_getcpu(), &others);
     while (helpers_.size() + 1 < count) {
         helpers_.emplace_back([this] { work(); });
+        if (spread) {
+            // The kernel likes to keep threads that wake each other on one processor.
+            (void)::pthread_setaffinity_np(helpers_.back().native_handle(), sizeof others, &others);
+        }
     }
 }
 
 /// Takes the next job; false at the end. An error belongs to the job.
-bool Converter::take(Workspace& w, Status& error)
+bool Converter::take(Workspace& w)
 {
     const std::lock_guard lock{plan_mutex_};
     if (stopped_) {
@@ -128,7 +142,7 @@ bool Converter::take(Workspace& w, Status& error)
     }
     auto next = plan_.next(w.job);
     if (!next) {
-        error = std::move(next).error();
+        w.error = std::move(next).error();
         stopped_ = true;
         return true;
     }
@@ -137,27 +151,32 @@ bool Converter::take(Workspace& w, Status& error)
 
 void Converter::work()
 {
-    Workspace w;
-    Status error = base::ok();
-    while (take(w, error)) {
-        if (error && w.job.kind == ConvertJob::Kind::data) {
-            error = read(w);
-            if (error) {
-                split(w);
+    auto w = std::make_unique<Workspace>();
+    while (take(*w)) {
+        if (w->error && w->job.kind == ConvertJob::Kind::data) {
+            w->error = read(*w);
+            if (w->error) {
+                split(*w);
             }
         }
-        turn_.enter(w.job.number);
-        if (result_) {
-            if (!helping_ && w.job.kind == ConvertJob::Kind::data) {
-                helping_ = true;
-                start_helpers();
-            }
-            result_ = error ? write(w) : std::move(error);
-            stopped_ = stopped_ || !result_;
-        }
-        turn_.leave();
-        error = base::ok();
+        const u64 number = w->job.number;
+        w = finished_.put(number, std::move(w), [this](Workspace& next) { finish(next); });
+        w->error = base::ok();
     }
+}
+
+/// What is done with each job in its turn.
+void Converter::finish(Workspace& w)
+{
+    if (!result_) {
+        return;
+    }
+    if (!helping_ && w.job.kind == ConvertJob::Kind::data) {
+        helping_ = true;
+        start_helpers();
+    }
+    result_ = w.error ? write(w) : std::move(w.error);
+    stopped_ = stopped_ || !result_;
 }
 
 Status Converter::read(Workspace& w)

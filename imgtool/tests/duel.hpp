@@ -59,6 +59,10 @@ public:
         INFO("qemu-img " << arguments);
         const auto ours = run("cd " + (dir_ / "ours") + " && ../bin/qemu-img " + arguments);
         const auto theirs = run("cd " + (dir_ / "theirs") + " && qemu-img " + arguments);
+        if (theirs.output.find("Unable to get accurate CPU usage") != std::string::npos) {
+            WARN("qemu-img could not time its key derivation; not compared: " << arguments);
+            return;
+        }
         CHECK(comparable(ours.output) == comparable(theirs.output));
         CHECK(ours.code == theirs.code);
     }

@@ -25,7 +25,7 @@ Result<std::unique_ptr<ByteSource>> open_data_file(const Header& header, OpenCon
         }
         return std::unique_ptr<ByteSource>{};
     }
-    if (context.no_io && !(context.trust_data_files || context.data_file_given)) {
+    if (context.no_io) {
         return std::unique_ptr<ByteSource>{};
     }
     const std::string name = header.data_file_name();
