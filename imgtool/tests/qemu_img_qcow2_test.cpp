@@ -199,6 +199,7 @@ TEST_CASE("against qemu-img: qcow2, amend")
              "amend -o backing_fmt=raw o",
              "amend -o backing_file=x o",
              "amend -o data_file=nope d",
+             "info d",
              "amend -o data_file_raw=off,data_file=d.raw d",
              "amend -o compat=0.10 --image-opts "
              "driver=qcow2,file.filename=d,data-file.filename=d.raw",
@@ -211,6 +212,7 @@ TEST_CASE("against qemu-img: qcow2, amend")
              "amend -o lazy_refcounts=on d",
              "amend -o size=2M d",
              "amend -o data_file= d",
+             "info d",
              "amend -o compat=0.10 e",
              "amend -o extended_l2=off e",
              "amend -o refcount_bits=64 e",
@@ -398,6 +400,7 @@ TEST_CASE("against qemu-img: qcow2, data files")
              "rebase -b y -F qcow2 x",
              "rebase -b a.raw -F raw y",
              "rebase -u -b a.raw -F raw y",
+             "info --image-opts driver=qcow2,file.filename=x,data-file.filename=nope",
              "info --image-opts "
              "driver=qcow2,file.filename=a.raw,data-file.driver=file,data-file.filename=d.raw",
          }) {
