@@ -126,7 +126,8 @@ def main():
         os.chdir(folder)
         make_disk('disk.raw', 512 if '--full' in sys.argv else 24)
         for index, entry in enumerate(FORMATS):
-            maker = imgtool if index % 2 == 0 else PEER
+            # qemu-img measures the host's speed when it makes LUKS, and at random fails to.
+            maker = imgtool if index % 2 == 0 or entry[1] == 'luks' else PEER
             if not convert(maker, f'raw -> {entry[0]}', FORMATS[0], 'disk.raw', entry, 'a', False):
                 continue
             check(imgtool, f'raw -> {entry[0]}', entry, 'a')
