@@ -193,7 +193,7 @@ void ReferenceCounter::count_data(const L2Entry& l2_entry, u64 index, Table tabl
     if (header_.has_data_file()) {
         return;
     }
-    if (table == Table::active) {
+    if (table == Table::active && (offset & geometry_.within()) == 0) {
         return count_flagged(offset, (l2_entry.word & entry::copied) != 0);
     }
     count(offset, geometry_.cluster_size());
