@@ -10,7 +10,8 @@ namespace img::test {
 
 namespace {
 
-constexpr u64 kPage = 4096; // bytes that host disks write whole
+constexpr u64 kPage = 4096;            // bytes that host disks write whole
+constexpr std::size_t kShortLog = 400; // events
 
 /// Memory that writes down all that is done to it.
 class RecordingSource final : public ByteSource {
@@ -170,7 +171,8 @@ int each_loss(const FileLog& r, u32 seed, const AtCut& look)
         pending.push_back(i);
         const bool is_flush = r.log[i].kind == FileEvent::Kind::flush;
         const bool is_cut = is_flush || random() % 97 == 0;
-        const u32 trials = !is_cut ? 0 : pending.size() < 5 ? 5 : 2;
+        const u32 some = r.log.size() < kShortLog ? 8 : 2;
+        const u32 trials = !is_cut ? 0 : pending.size() < 5 ? std::max(some, 5u) : some;
         for (u32 trial = 0; trial < trials; ++trial) {
             MemoryFiles left = stable;
             for (const std::size_t p : pending) {

@@ -121,7 +121,8 @@ private:
                 {recording_.log.size(), size, std::vector<u8>(old - size)});
         }
         recording_.changes.push_back({.when = recording_.log.size(), .size = size});
-        auto done = disk_->resize(size, Preallocate::none);
+        const bool prepared = size > old && below(4) == 0 && image_->info().cluster_size != 0;
+        auto done = disk_->resize(size, prepared ? Preallocate::metadata : Preallocate::none);
         if (done) {
             mirror_.resize(size);
         } else {

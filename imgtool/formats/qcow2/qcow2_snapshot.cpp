@@ -121,7 +121,7 @@ Status Qcow2Image::check_shareable(u64 at, std::span<const u8> table)
                 return std::move(count).error();
             }
             if (count.value() == geometry_.refcount_max()) {
-                return fail(Errc::invalid_argument, "Invalid argument");
+                return fail(Errc::unsupported, "Invalid argument");
             }
             if (count.value() == 0) { // what it refers to is not its own
                 return fail(Errc::corrupt, "Resource temporarily unavailable");
