@@ -115,7 +115,7 @@ Status Qcow2Image::check_shareable(u64 at, std::span<const u8> table)
         }
         return refcounts_.each(run, [this](u64, u64 count) -> Status {
             if (count == geometry_.refcount_max()) {
-                return fail(Errc::invalid_argument, "Invalid argument");
+                return fail(Errc::unsupported, "Invalid argument");
             }
             if (count == 0) { // what it refers to is not its own
                 return fail(Errc::corrupt, "Resource temporarily unavailable");
