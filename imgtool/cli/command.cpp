@@ -1,6 +1,7 @@
 #include "imgtool/cli/command.hpp"
 
 #include "imgtool/cli/help.hpp"
+#include "imgtool/ops/file_options.hpp"
 
 #include <algorithm>
 #include <array>
@@ -158,13 +159,15 @@ bool take_settings(std::string_view text, CreateSettings& settings, bool& help)
     return true;
 }
 
-void print_create_options(const FormatDriver& format, bool has_file)
+int print_create_options(const FormatDriver& format, bool has_file)
 {
-    std::vector<const CreateOption*> options;
-    for (const CreateOption& option : format.create_options) {
-        if (has_file || !option.of_file) {
-            options.push_back(&option);
-        }
+    if (format.create == nullptr) {
+        return report("Format driver '" + std::string{format.name} +
+                      "' does not support image creation");
+    }
+    std::vector<CreateOption> options{format.create_options.begin(), format.create_options.end()};
+    if (has_file) {
+        options = with_file_options(format);
     }
     std::ranges::sort(options, {}, &CreateOption::name);
     if (has_file) {
@@ -172,13 +175,14 @@ void print_create_options(const FormatDriver& format, bool has_file)
     } else {
         std::printf("Supported %s options:\n", format.name.data());
     }
-    for (const CreateOption* option : options) {
-        print_option(*option);
+    for (const CreateOption& option : options) {
+        print_option(option);
     }
     if (!has_file) {
         std::puts("\nThe protocol level may support further options.\n"
                   "Specify the target filename to include those options.");
     }
+    return kSuccess;
 }
 
 bool is_cache_mode(std::string_view name)

@@ -101,7 +101,7 @@ void print_option(const CreateOption& option);
 bool take_settings(std::string_view text, CreateSettings& settings, bool& help);
 
 /// `-o help`; with a file's name, the options of host files are among them.
-void print_create_options(const FormatDriver& format, bool has_file);
+int print_create_options(const FormatDriver& format, bool has_file);
 
 /// Whether a cache mode's name is known.
 bool is_cache_mode(std::string_view name);
