@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <map>
 #include <string>
 
@@ -76,6 +77,10 @@ private:
     static constexpr u64 kPage = 4096;
     using Page = std::array<u8, kPage>;
 
+    static bool is_zero(std::span<const u8> piece)
+    {
+        return piece[0] == 0 && std::memcmp(piece.data(), piece.data() + 1, piece.size() - 1) == 0;
+    }
     /// Calls `use` with the part of each page that is there.
     template <class Use>
     void each_page(u64 at, u64 length, const Use& use)
@@ -93,8 +98,7 @@ private:
             const u64 within = (at + done) % kPage;
             const auto piece = from.subspan(done, std::min(kPage - within, from.size() - done));
             const auto there = pages_.find((at + done) / kPage);
-            const auto is_zero = [](u8 byte) { return byte == 0; };
-            if (there != pages_.end() || !std::ranges::all_of(piece, is_zero)) {
+            if (there != pages_.end() || !is_zero(piece)) {
                 std::ranges::copy(piece, pages_[(at + done) / kPage].begin() +
                                              static_cast<std::ptrdiff_t>(within));
             }
