@@ -57,7 +57,8 @@ void check_content(const Recording& r, const Expected& expected, const std::vect
         return;
     }
     const std::vector<u8>& then = *expected.bytes;
-    const bool size_kept = now.size() == then.size() ||
+    // Of a raw disk that grows, some writes may be there and the new size not.
+    const bool size_kept = now.size() == then.size() || r.driver == &raw::kDriver ||
                            std::ranges::any_of(expected.changes, [&](const DiskChange* c) {
                                return c->size == now.size();
                            });
