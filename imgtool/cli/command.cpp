@@ -62,11 +62,6 @@ int misuse(std::string_view message)
     return kFailure;
 }
 
-int refuse(std::string_view option)
-{
-    return report(std::string{option} + " is not supported yet");
-}
-
 OptionReader::OptionReader(int argc, char** argv, const char* short_options,
                            const option* long_options)
     : argc_{argc}, argv_{argv}, short_options_{std::string{":"} + short_options}, long_options_{
@@ -82,7 +77,8 @@ int OptionReader::next()
         misuse(std::string{"missing argument for option '"} + argv_[optind - 1] + "'");
         return kBad;
     }
-    if (c == 'h' && print_command_help(argv_[0])) {
+    if (c == 'h') {
+        print_command_help(argv_[0]);
         std::exit(kSuccess);
     }
     if (c == '?') {

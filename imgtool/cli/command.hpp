@@ -26,7 +26,7 @@ inline constexpr int kCheckUnsupported = 63;
 struct Command {
     std::string_view name;
     std::string_view synopsis;         // one line of the help
-    int (*run)(int argc, char** argv); // argv[0] is the command's name; null: not implemented yet
+    int (*run)(int argc, char** argv); // argv[0] is the command's name
 };
 
 /// The name by which the program was called; every message begins with it.
@@ -39,7 +39,7 @@ int report(std::string_view message);
 int misuse(std::string_view message);
 
 /// Reads one option after another; messages for wrong ones are printed here. -h prints the
-/// command's help page and ends the program, unless the command has a page of its own.
+/// command's help page and ends the program.
 class OptionReader {
 public:
     OptionReader(int argc, char** argv, const char* short_options, const option* long_options);
@@ -82,9 +82,6 @@ enum LongOption {
     kOptBitmapDisable,
     kOptBitmapMerge
 };
-
-/// "--object is not supported yet", and kFailure.
-int refuse(std::string_view option);
 
 enum class Output : u8 { human, json };
 /// Parses the value of --output; false when it was reported.

@@ -62,9 +62,27 @@ bool parse_amount(const char* text, Request& request)
     return false;
 }
 
+bool take(int c, const char* value, Request& request)
+{
+    switch (c) {
+    case 'f':
+        request.format = value;
+        return true;
+    case kOptShrink:
+        request.shrink = true;
+        return true;
+    case kOptPreallocation:
+        return parse_mode(value, request.how);
+    default:
+        return false;
+    }
+}
+
 bool parse(int argc, char** argv, Request& request)
 {
-    if (argc < 3) {
+    const std::string_view last = argv[argc - 1];
+    const bool help = argc == 2 && (last == "-h" || last == "--help");
+    if (argc < 3 && !help) {
         misuse("Not enough arguments");
         return false;
     }
@@ -72,20 +90,10 @@ bool parse(int argc, char** argv, Request& request)
         std::array<option, 2>{{{"preallocation", required_argument, nullptr, kOptPreallocation},
                                {"shrink", no_argument, nullptr, kOptShrink}}});
     // The size comes last, and may begin with "-".
-    const char* amount = argv[--argc];
+    const char* amount = help ? "" : argv[--argc];
     OptionReader reader{argc, argv, "f:hq", kLong.data()};
-    for (int c = reader.next(); c != OptionReader::kEnd; c = reader.next()) {
-        const Taken taken = take_common(c, reader.value(), request.common);
-        if (taken == Taken::bad || c == OptionReader::kBad) {
-            return false;
-        }
-        if (c == 'f') {
-            request.format = reader.value();
-        } else if (c == kOptShrink) {
-            request.shrink = true;
-        } else if (c == kOptPreallocation && !parse_mode(reader.value(), request.how)) {
-            return false;
-        }
+    if (!read_options(reader, request, take)) {
+        return false;
     }
     if (reader.operands().size() != 1) {
         misuse("Expecting image file name and size");

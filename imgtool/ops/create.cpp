@@ -99,7 +99,7 @@ Result<u64> parse_size(const std::string& text)
         return fail(Errc::unsupported, "too large: " + text);
     }
     return (u64{whole} << shift) +
-           static_cast<u64>(fraction * static_cast<double>(u64{1} << shift) + 0.5);
+           static_cast<u64>(std::llround(fraction * static_cast<double>(u64{1} << shift)));
 }
 
 Result<CreateSettings> complete_settings(const FormatDriver& format, const CreateSettings& given)

@@ -122,7 +122,7 @@ Status Checker::count_refblocks()
             }
         }
         if (!wrong.empty()) {
-            problem(std::move(wrong));
+            problem(wrong);
             ++rebuild_problems_;
             needs_rebuild_ = true;
         }
