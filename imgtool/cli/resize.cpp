@@ -1,4 +1,5 @@
 // imgtool resize
+#include "imgtool/cli/help.hpp"
 #include "imgtool/cli/open_named.hpp"
 #include "imgtool/ops/create.hpp"
 
@@ -6,7 +7,7 @@
 
 #include <array>
 #include <cstdio>
-#include <cstring>
+#include <cstdlib>
 #include <optional>
 
 namespace img::cli {
@@ -64,6 +65,10 @@ bool parse_amount(const char* text, Request& request)
 
 bool parse(int argc, char** argv, Request& request)
 {
+    const std::string_view last = argv[argc - 1];
+    if ((last == "-h" || last == "--help") && print_command_help(argv[0])) {
+        std::exit(kSuccess); // it could be taken for the size
+    }
     if (argc < 3) {
         misuse("Not enough arguments");
         return false;

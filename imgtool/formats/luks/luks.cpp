@@ -268,6 +268,7 @@ const FormatDriver kDriver{
     .open_options = kOpenOptions,
     .has_backing = false,
     .measure = measure,
+    .packs = false,
 };
 
 } // namespace img::luks
