@@ -36,11 +36,19 @@ function(menagerie_library name)
   target_link_libraries(${name} PUBLIC menagerie_options ${ARG_DEPS})
 endfunction()
 
-# menagerie_program(<name> SOURCES <file>... [DEPS <target>...]): a program in build/bin.
+include(GNUInstallDirs)
+
+# menagerie_program(<name> SOURCES <file>... [DEPS <target>...]): a program in build/bin, installed with
+# its manual pages, docs/man/<name>*.
 function(menagerie_program name)
   cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
   add_executable(${name} ${ARG_SOURCES})
   target_link_libraries(${name} PRIVATE menagerie_options ${ARG_DEPS})
+  install(TARGETS ${name})
+  foreach(section 1 7)
+    file(GLOB pages CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/docs/man/${name}*.${section})
+    install(FILES ${pages} DESTINATION ${CMAKE_INSTALL_MANDIR}/man${section})
+  endforeach()
 endfunction()
 
 # Catch2's main is compiled once and shared by all test programs.

@@ -25,7 +25,6 @@ struct CreateOption {
     Type type;
     std::string_view help;
     std::string_view preset = {}; // the default; empty: not set
-    bool of_file = false;         // the host file's rather than the format's
 };
 
 /// Why an image is opened: a check may look at images that nothing else may.
@@ -100,7 +99,8 @@ struct FormatDriver {
     /// Makes an empty image in an empty file from completed settings.
     Status (*create)(ByteSource& file, const CreateSettings& settings,
                      CreateContext& context) = nullptr;
-    std::span<const CreateOption> create_options = {}; // in the order `create` prints them
+    /// In the order `create` prints them; those of host files (ops/file_options.hpp) follow.
+    std::span<const CreateOption> create_options = {};
     std::span<const CreateOption> amend_options = {};
     /// Options for opening an image: "encrypt.key-secret". All others are refused before open(),
     /// which gets those given as OpenContext::options, checked by type as for create.
@@ -114,6 +114,8 @@ struct FormatDriver {
     /// False where no image has compressed blocks, so that `convert -c` can be refused before
     /// anything is made; Image::packing() has the last word.
     bool packs = true;
+    /// create() follows "preallocation". The others' file is made with it while it is still empty.
+    bool preallocates = false;
 };
 
 /// Opens an image that stands alone: no further files, keys or options.

@@ -57,11 +57,8 @@ bool parse(int argc, char** argv, Request& request)
     static constexpr auto kLong =
         with_common(std::array<option, 1>{{{"force", no_argument, nullptr, kOptForce}}});
     OptionReader reader{argc, argv, "ho:f:t:pq", kLong.data()};
-    for (int c = reader.next(); c != OptionReader::kEnd; c = reader.next()) {
-        const Taken taken = take_common(c, reader.value(), request.common);
-        if (taken == Taken::bad || (taken == Taken::no && !take(c, reader.value(), request))) {
-            return false;
-        }
+    if (!read_options(reader, request, take)) {
+        return false;
     }
     if (!request.has_options) {
         misuse("Must specify options (-o)");

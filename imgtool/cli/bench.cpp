@@ -124,17 +124,9 @@ bool parse(int argc, char** argv, Request& request)
                                {"no-drain", no_argument, nullptr, kOptNoDrain}}},
         false);
     OptionReader reader{argc, argv, "hc:d:f:ni:o:qs:S:t:wU", kLong.data()};
-    for (int c = reader.next(); c != OptionReader::kEnd; c = reader.next()) {
-        const Taken taken = take_common(c, reader.value(), request.common);
-        if (taken == Taken::bad || (taken == Taken::no && !take(c, reader.value(), request))) {
-            return false;
-        }
-    }
-    if (reader.operands().size() != 1) {
-        misuse("Expecting one image file name");
+    if (!read_options(reader, request, take) || !take_one_operand(reader, request.path)) {
         return false;
     }
-    request.path = reader.operands()[0];
     if (!request.write && request.flush_every != 0) {
         report("--flush-interval is only available in write tests");
         return false;

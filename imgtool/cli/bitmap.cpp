@@ -114,11 +114,8 @@ bool parse(int argc, char** argv, Request& request)
                                {"disable", no_argument, nullptr, kOptBitmapDisable},
                                {"merge", required_argument, nullptr, kOptBitmapMerge}}});
     OptionReader reader{argc, argv, "b:f:F:g:h", kLong.data()};
-    for (int c = reader.next(); c != OptionReader::kEnd; c = reader.next()) {
-        const Taken taken = take_common(c, reader.value(), request.common);
-        if (taken == Taken::bad || (taken == Taken::no && !take(c, reader.value(), request))) {
-            return false;
-        }
+    if (!read_options(reader, request, take)) {
+        return false;
     }
     if (!check(request, reader.operands())) {
         return false;

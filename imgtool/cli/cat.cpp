@@ -11,18 +11,6 @@ namespace img::cli {
 
 namespace {
 
-constexpr const char* kHelp =
-    R"(usage: {0} cat [options] filename [N:]PATH
-Writes a file that is on a disk to the standard output.
-
-{1}
-Exits with 0, or 1 when the file could not be read or written.
-
-Examples:
-  {0} cat disk.qcow2 1:/etc/fstab
-  {0} cat install.iso /boot/grub/grub.cfg
-)";
-
 constexpr auto kLong =
     with_common(std::array<option, 1>{{{"format", required_argument, nullptr, 'f'}}}, false);
 
@@ -30,34 +18,25 @@ struct Request {
     std::string path;
     std::string format;
     std::string place;
-    bool help = false;
     Common common;
 };
 
 bool take(int c, const char* value, Request& request)
 {
     switch (c) {
-    case 'h':
-        request.help = true;
-        return true;
     case 'f':
         request.format = value;
         return true;
     default:
-        return take_common(c, value, request.common) == Taken::yes;
+        return false;
     }
 }
 
 bool parse(int argc, char** argv, Request& request)
 {
     OptionReader reader{argc, argv, "hf:qU", kLong.data()};
-    for (int c = reader.next(); c != OptionReader::kEnd; c = reader.next()) {
-        if (!take(c, reader.value(), request)) {
-            return false;
-        }
-    }
-    if (request.help) {
-        return true;
+    if (!read_options(reader, request, take)) {
+        return false;
     }
     const auto operands = reader.operands();
     if (operands.size() != 2) {
@@ -97,10 +76,6 @@ int run_cat(int argc, char** argv)
     Request request;
     if (!parse(argc, argv, request)) {
         return kFailure;
-    }
-    if (request.help) {
-        fmt::print(fmt::runtime(kHelp), program_name(), kInsideHelp);
-        return kSuccess;
     }
     const auto inside = look_inside(request.common, request.path, request.format);
     if (inside == nullptr) {

@@ -63,18 +63,7 @@ bool parse(int argc, char** argv, Request& request)
                                            {"full", no_argument, nullptr, kOptFull},
                                            {"repair", required_argument, nullptr, 'r'}}});
     OptionReader reader{argc, argv, "hf:r:T:qU", kLong.data()};
-    for (int c = reader.next(); c != OptionReader::kEnd; c = reader.next()) {
-        const Taken taken = take_common(c, reader.value(), request.common);
-        if (taken == Taken::bad || (taken == Taken::no && !take(c, reader.value(), request))) {
-            return false;
-        }
-    }
-    if (reader.operands().size() != 1) {
-        misuse("Expecting one image file name");
-        return false;
-    }
-    request.path = reader.operands()[0];
-    return true;
+    return read_options(reader, request, take) && take_one_operand(reader, request.path);
 }
 
 void print_human(const CheckReport& r)

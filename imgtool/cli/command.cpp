@@ -1,6 +1,7 @@
 #include "imgtool/cli/command.hpp"
 
 #include "imgtool/cli/help.hpp"
+#include "imgtool/ops/file_options.hpp"
 
 #include <algorithm>
 #include <array>
@@ -61,16 +62,11 @@ int misuse(std::string_view message)
     return kFailure;
 }
 
-int refuse(std::string_view option)
-{
-    return report(std::string{option} + " is not supported yet");
-}
-
 OptionReader::OptionReader(int argc, char** argv, const char* short_options,
                            const option* long_options, Options where)
     : argc_{argc}, argv_{argv}, short_options_{std::string{where == Options::first ? "+:" : ":"} +
                                                short_options},
-      long_options_{long_options}
+      long_options_{long_options}, where_{where}
 {
     optind = 0; // glibc: forget what was parsed before
 }
@@ -82,7 +78,8 @@ int OptionReader::next()
         misuse(std::string{"missing argument for option '"} + argv_[optind - 1] + "'");
         return kBad;
     }
-    if (c == 'h' && print_command_help(argv_[0])) {
+    if (c == 'h' && where_ == Options::anywhere) { // else it is the program's
+        print_command_help(argv_[0]);
         std::exit(kSuccess);
     }
     if (c == '?') {
@@ -159,13 +156,15 @@ bool take_settings(std::string_view text, CreateSettings& settings, bool& help)
     return true;
 }
 
-void print_create_options(const FormatDriver& format, bool has_file)
+int print_create_options(const FormatDriver& format, bool has_file)
 {
-    std::vector<const CreateOption*> options;
-    for (const CreateOption& option : format.create_options) {
-        if (has_file || !option.of_file) {
-            options.push_back(&option);
-        }
+    if (format.create == nullptr) {
+        return report("Format driver '" + std::string{format.name} +
+                      "' does not support image creation");
+    }
+    std::vector<CreateOption> options{format.create_options.begin(), format.create_options.end()};
+    if (has_file) {
+        options = with_file_options(format);
     }
     std::ranges::sort(options, {}, &CreateOption::name);
     if (has_file) {
@@ -173,13 +172,14 @@ void print_create_options(const FormatDriver& format, bool has_file)
     } else {
         std::printf("Supported %s options:\n", format.name.data());
     }
-    for (const CreateOption* option : options) {
-        print_option(*option);
+    for (const CreateOption& option : options) {
+        print_option(option);
     }
     if (!has_file) {
         std::puts("\nThe protocol level may support further options.\n"
                   "Specify the target filename to include those options.");
     }
+    return kSuccess;
 }
 
 bool is_cache_mode(std::string_view name)

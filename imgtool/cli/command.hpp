@@ -42,7 +42,7 @@ int misuse(std::string_view message);
 enum class Options : u8 { anywhere, first };
 
 /// Reads one option after another; messages for wrong ones are printed here. -h prints the
-/// command's help page and ends the program, unless the command has a page of its own.
+/// command's help page and ends the program.
 class OptionReader {
 public:
     OptionReader(int argc, char** argv, const char* short_options, const option* long_options,
@@ -60,6 +60,7 @@ private:
     char** argv_;
     std::string short_options_;
     const option* long_options_;
+    Options where_;
 };
 
 // Values of long options without a letter.
@@ -87,9 +88,6 @@ enum LongOption {
     kOptBitmapMerge
 };
 
-/// "--object is not supported yet", and kFailure.
-int refuse(std::string_view option);
-
 enum class Output : u8 { human, json };
 /// Parses the value of --output; false when it was reported.
 bool parse_output(const char* value, Output& output);
@@ -105,7 +103,7 @@ void print_option(const CreateOption& option);
 bool take_settings(std::string_view text, CreateSettings& settings, bool& help);
 
 /// `-o help`; with a file's name, the options of host files are among them.
-void print_create_options(const FormatDriver& format, bool has_file);
+int print_create_options(const FormatDriver& format, bool has_file);
 
 /// Whether a cache mode's name is known.
 bool is_cache_mode(std::string_view name);

@@ -33,6 +33,17 @@ Taken take_common(int c, const char* value, Common& common)
     }
 }
 
+bool take_one_operand(const OptionReader& reader, std::string& path)
+{
+    const auto operands = reader.operands();
+    if (operands.size() != 1) {
+        misuse("Expecting one image file name");
+        return false;
+    }
+    path = operands[0];
+    return true;
+}
+
 namespace {
 
 OpenOptions trusting_options(const Common& common, const std::string& format)

@@ -53,6 +53,24 @@ enum class Taken : u8 { yes, no, bad };
 /// lists the letters it wants of "hUqp".
 Taken take_common(int c, const char* value, Common& common);
 
+/// Reads all of a command's options; `take` gets those that are not common ones. False when one was
+/// wrong, which has been reported.
+template <class Request>
+bool read_options(OptionReader& reader, Request& request,
+                  bool (*take)(int c, const char* value, Request& request))
+{
+    for (int c = reader.next(); c != OptionReader::kEnd; c = reader.next()) {
+        const Taken taken = take_common(c, reader.value(), request.common);
+        if (taken == Taken::bad || (taken == Taken::no && !take(c, reader.value(), request))) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/// Takes the operand of commands that have one; false when it was reported.
+bool take_one_operand(const OptionReader& reader, std::string& path);
+
 /// How to open what the user, or an image that the user named, calls `name`. As with qemu-img, such
 /// an image may name its backing files as it likes ("json:", "nbd://"), however deep the chain;
 /// only images that were found by probing a backing file may not.

@@ -451,8 +451,7 @@ int print_options(const ConvertRequest& request)
     if (format == nullptr) {
         return report(fmt::format("Unknown file format '{}'", request.format_name()));
     }
-    print_create_options(*format, !request.target.empty());
-    return kSuccess;
+    return print_create_options(*format, !request.target.empty());
 }
 
 } // namespace

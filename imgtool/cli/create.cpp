@@ -181,6 +181,11 @@ Status create(const Request& request, const FormatDriver& format)
         return base::fail(base::Errc::invalid_argument,
                           "The image size must be specified only once");
     }
+    if (format.create == nullptr) {
+        return base::fail(
+            base::Errc::unsupported,
+            fmt::format("Format driver '{}' does not support image creation", format.name));
+    }
     const std::string* backing = find(request.settings, "backing_file");
     if (!format.has_backing && backing != nullptr) {
         return base::fail(
@@ -231,8 +236,7 @@ int run_create(int argc, char** argv)
                                                  request.format));
     }
     if (request.help) {
-        print_create_options(*format, !request.path.empty());
-        return kSuccess;
+        return print_create_options(*format, !request.path.empty());
     }
     if (auto made = create(request, *format); !made) {
         const std::string& message = made.error().message;

@@ -76,11 +76,8 @@ bool parse(int argc, char** argv, Request& request)
 {
     static constexpr auto kLong = with_common(std::array<option, 0>{}, false);
     OptionReader reader{argc, argv, "hf:O:U", kLong.data()};
-    for (int c = reader.next(); c != OptionReader::kEnd; c = reader.next()) {
-        const Taken taken = take_common(c, reader.value(), request.common);
-        if (taken == Taken::bad || (taken == Taken::no && !take(c, reader.value(), request))) {
-            return false;
-        }
+    if (!read_options(reader, request, take)) {
+        return false;
     }
     bool has_input = false;
     bool has_output = false;

@@ -17,29 +17,6 @@ namespace img::cli {
 
 namespace {
 
-constexpr const char* kHelp =
-    R"(usage: {0} diff [options] filename1 filename2
-Prints where the second disk is not as the first: offset, length, and whether the second has data or
-zeroes there. What only one of them has, being longer, differs.
-
-  -f fmt, -F fmt         the formats of the first and the second image; they are looked at when not
-                         given
-  -o delta               write a delta file instead, with which 'patch' makes the second disk from
-                         the first
-      --output fmt       human or json (--json is short for that)
-  -q, --quiet            print nothing; the exit code tells
-  -U, --force-share      take no lock
-  -p, --progress         show progress
-      --image-opts, --object    as for the other commands
-
-Exits with 0 when the disks are the same, 1 when they differ, 2 when something went wrong.
-
-Examples:
-  {0} diff monday.qcow2 tuesday.qcow2
-  {0} diff --output=json -f raw -F qcow2 disk.raw disk.qcow2
-  {0} diff -o day.delta monday.qcow2 tuesday.qcow2
-)";
-
 // As of diff(1).
 constexpr int kDiffer = 1;
 constexpr int kTrouble = 2;
@@ -53,16 +30,12 @@ struct Request {
     std::array<std::string, 2> paths;
     std::array<std::string, 2> formats;
     std::string delta;
-    bool help = false;
     Common common;
 };
 
 bool take(int c, const char* value, Request& request)
 {
     switch (c) {
-    case 'h':
-        request.help = true;
-        return true;
     case 'f':
         request.formats[0] = value;
         return true;
@@ -76,20 +49,15 @@ bool take(int c, const char* value, Request& request)
         request.common.output = Output::json;
         return true;
     default:
-        return take_common(c, value, request.common) == Taken::yes;
+        return false;
     }
 }
 
 bool parse(int argc, char** argv, Request& request)
 {
     OptionReader reader{argc, argv, "hf:F:o:pqU", kLong.data()};
-    for (int c = reader.next(); c != OptionReader::kEnd; c = reader.next()) {
-        if (!take(c, reader.value(), request)) {
-            return false;
-        }
-    }
-    if (request.help) {
-        return true;
+    if (!read_options(reader, request, take)) {
+        return false;
     }
     const auto operands = reader.operands();
     if (operands.size() != 2) {
@@ -293,10 +261,6 @@ int run_diff(int argc, char** argv)
     Request request;
     if (!parse(argc, argv, request)) {
         return kTrouble;
-    }
-    if (request.help) {
-        fmt::print(fmt::runtime(kHelp), program_name());
-        return kSuccess;
     }
     catch_interrupts();
     Disks disks;

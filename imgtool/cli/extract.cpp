@@ -12,23 +12,6 @@ namespace img::cli {
 
 namespace {
 
-constexpr const char* kHelp =
-    R"(usage: {0} extract [options] filename [N:]PATH destination
-Copies a file or a folder with all that is in it out of a disk. When the destination is a folder that
-is there, it is copied into that, under its own name. Nothing that is there is replaced. Links are
-made as they are and never followed; devices, pipes and sockets are left out with a message. Modes and
-times are kept, owners and set-user-ID bits are not.
-
-{1}  -p, --progress         show progress
-  -q, --quiet            do not say what is left out
-
-Exits with 0 when all was copied, 1 when something could not be or was left out.
-
-Examples:
-  {0} extract disk.qcow2 1:/etc etc-of-disk
-  {0} extract floppy.img / files
-)";
-
 constexpr auto kLong =
     with_common(std::array<option, 1>{{{"format", required_argument, nullptr, 'f'}}}, false);
 
@@ -37,34 +20,25 @@ struct Request {
     std::string format;
     std::string place;
     std::string target;
-    bool help = false;
     Common common;
 };
 
 bool take(int c, const char* value, Request& request)
 {
     switch (c) {
-    case 'h':
-        request.help = true;
-        return true;
     case 'f':
         request.format = value;
         return true;
     default:
-        return take_common(c, value, request.common) == Taken::yes;
+        return false;
     }
 }
 
 bool parse(int argc, char** argv, Request& request)
 {
     OptionReader reader{argc, argv, "hf:pqU", kLong.data()};
-    for (int c = reader.next(); c != OptionReader::kEnd; c = reader.next()) {
-        if (!take(c, reader.value(), request)) {
-            return false;
-        }
-    }
-    if (request.help) {
-        return true;
+    if (!read_options(reader, request, take)) {
+        return false;
     }
     const auto operands = reader.operands();
     if (operands.size() != 3) {
@@ -136,10 +110,6 @@ int run_extract(int argc, char** argv)
     Request request;
     if (!parse(argc, argv, request)) {
         return kFailure;
-    }
-    if (request.help) {
-        fmt::print(fmt::runtime(kHelp), program_name(), kInsideHelp);
-        return kSuccess;
     }
     catch_interrupts();
     const auto inside = look_inside(request.common, request.path, request.format);

@@ -16,32 +16,6 @@ namespace img::cli {
 
 namespace {
 
-constexpr const char* kHelp =
-    R"(usage: {0} hash [options] filename [filename2 [...]]
-Prints a digest of what is on the disk: the same for the same content, whatever the image's format,
-cluster size, compression or holes. Holes take no time.
-
-  -f, --format fmt       the images' format; they are looked at when it is not given
-      --algorithm name   sha256 (when not given), sha384 or sha512; with --flat also sha1, md5, ...
-      --block-size size  cut the disk into blocks of this size: 4k to 16M, 1M when not given. Digests
-                         with different block sizes are different
-      --tree             print the digest of each block too (offset, length, digest; runs of zero
-                         blocks as one line)
-      --flat             the plain digest of all bytes: what sha256sum says of the raw image
-      --output fmt       human or json (--json is short for that)
-  -U, --force-share      take no lock
-  -p, --progress         show progress
-      --image-opts, --object    as for the other commands
-
-Exits with 0, or 1 when a digest could not be made.
-
-Examples:
-  {0} hash disk.qcow2
-  {0} hash before.vmdk after.vhdx
-  {0} hash --tree --block-size=64k --output=json disk.qcow2
-  {0} hash --flat disk.qcow2
-)";
-
 enum LocalOption { kOptAlgorithm = 1000, kOptBlockSize, kOptTree, kOptFlat, kOptJson };
 
 constexpr auto kLong =
@@ -60,7 +34,6 @@ struct Request {
     bool has_block_size = false;
     bool tree = false;
     bool flat = false;
-    bool help = false;
     Common common;
 };
 
@@ -89,9 +62,6 @@ bool take_block_size(const char* value, Request& request)
 bool take(int c, const char* value, Request& request)
 {
     switch (c) {
-    case 'h':
-        request.help = true;
-        return true;
     case 'f':
         request.format = value;
         return true;
@@ -109,7 +79,7 @@ bool take(int c, const char* value, Request& request)
         request.common.output = Output::json;
         return true;
     default:
-        return take_common(c, value, request.common) == Taken::yes;
+        return false;
     }
 }
 
@@ -136,15 +106,13 @@ bool is_good(const Request& request)
 bool parse(int argc, char** argv, Request& request)
 {
     OptionReader reader{argc, argv, "hf:pqU", kLong.data()};
-    for (int c = reader.next(); c != OptionReader::kEnd; c = reader.next()) {
-        if (!take(c, reader.value(), request)) {
-            return false;
-        }
+    if (!read_options(reader, request, take)) {
+        return false;
     }
     for (const char* path : reader.operands()) {
         request.paths.emplace_back(path);
     }
-    return request.help || is_good(request);
+    return is_good(request);
 }
 
 /// Prints rows as they come: a tree may have millions.
@@ -268,10 +236,6 @@ int run_hash(int argc, char** argv)
     Request request;
     if (!parse(argc, argv, request)) {
         return kFailure;
-    }
-    if (request.help) {
-        fmt::print(fmt::runtime(kHelp), program_name());
-        return kSuccess;
     }
     int code = kSuccess;
     Printer printer{request};

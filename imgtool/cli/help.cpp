@@ -32,6 +32,7 @@ struct CommonLine {
 
 constexpr std::array kCommonLines{
     CommonLine{'f', "  -f, --format fmt       the image's format; it is looked at when not given"},
+    CommonLine{'F', "  -f fmt                 the image's format; it is looked at when not given"},
     CommonLine{'t',
                "  -t cache               cache mode of what is written: writeback, unsafe, ..."},
     CommonLine{'T', "  -T cache               cache mode of what is read"},
@@ -45,11 +46,16 @@ constexpr std::array kCommonLines{
     CommonLine{'p', "  -p, --progress         show progress"},
 };
 
+constexpr std::string_view kInsidePath =
+    R"(  [N:]path               a file or folder; N: is the number of the partition it is on, 0 the whole
+                         disk. Without N the whole disk's file system is meant, or the only
+                         partition that has one)";
+
 constexpr std::array kPages{
     Page{"amend", "Changes options of an image, as far as its format can.",
          R"(  -o options             name=value,...; -o help lists them
       --force            also what may lose access to the data)",
-         "ftioqp", "amend -o compat=1.1 disk.qcow2"},
+         "Ftioqp", "amend -o compat=1.1 disk.qcow2"},
     Page{"bench", "Reads, or writes, again and again and tells how long it took.",
          R"(  -c count               requests (75000)
   -d depth               at a time (64)
@@ -61,7 +67,7 @@ constexpr std::array kPages{
       --flush-interval n flush after so many writes
       --no-drain         do not wait for other requests before flushing
   -i aio, -n             taken and without effect)",
-         "ftioUq", "bench -c 100000 disk.qcow2\nbench -w --flush-interval=64 scratch.qcow2"},
+         "FtioUq", "bench -c 100000 disk.qcow2\nbench -w --flush-interval=64 scratch.qcow2"},
     Page{"bitmap", "Changes the persistent dirty bitmaps of an image.",
          R"(      --add, --remove, --clear, --enable, --disable
                          what to do with the bitmap; in the order given
@@ -69,7 +75,9 @@ constexpr std::array kPages{
   -b source_file         the image that has it, if it is another
   -F source_fmt          the format of that
   -g granularity         bytes for each bit of a new bitmap)",
-         "fio", "bitmap --add -g 64k disk.qcow2 backup"},
+         "Fio", "bitmap --add -g 64k disk.qcow2 backup"},
+    Page{"cat", "Writes a file that is on a disk to the standard output.", kInsidePath, "fioU",
+         "cat disk.qcow2 1:/etc/fstab\ncat install.iso /boot/grub/grub.cfg"},
     Page{"check", "Looks for errors in an image's own tables; its content is not looked at.",
          R"(  -r, --repair what      leaks: give back lost clusters; all: put right all that can be
       --full             also formats that qemu-img does not check)",
@@ -80,11 +88,11 @@ constexpr std::array kPages{
          R"(  -b base                into this file of the chain (the next one)
   -d                     leave the overlay as it is
   -r rate                bytes a second, at most)",
-         "ftioqp", "commit overlay.qcow2\ncommit -b base.qcow2 -p overlay.qcow2"},
+         "Ftioqp", "commit overlay.qcow2\ncommit -b base.qcow2 -p overlay.qcow2"},
     Page{"compare", "Tells whether two disks have the same content, whatever their formats.",
          R"(  -F fmt                 the second image's format
   -s                     sizes and what is allocated must be the same too)",
-         "fTioUqp", "compare disk.raw disk.qcow2",
+         "FTioUqp", "compare disk.raw disk.qcow2",
          "0: the same, 1: different, 2: could not be opened, 3: its map could not be read, 4: "
          "could not be read"},
     Page{"convert", "Copies disks, one after the other, into an image of another format.",
@@ -107,7 +115,7 @@ constexpr std::array kPages{
   -C                     let the host copy from file to file (to raw; so does -S 0): blocks
                          are shared where the file system can, and zeroes are not looked for
   -W                     taken and without effect)",
-         "ftTioUqp",
+         "FtTioUqp",
          "convert -O qcow2 disk.raw disk.qcow2\n"
          "convert -c -O qcow2 -o compression_type=zstd disk.raw disk.qcow2\n"
          "convert -O raw -l before disk.qcow2 before.raw"},
@@ -126,10 +134,66 @@ constexpr std::array kPages{
   if=file, of=file       from, to
   bs=size                bytes of a block (512)
   count=n, skip=n        blocks to copy (all), and to leave out before)",
-         "fioU", "dd -O qcow2 bs=1M count=100 if=disk.raw of=start.qcow2"},
+         "FioU", "dd -O qcow2 bs=1M count=100 if=disk.raw of=start.qcow2"},
+    Page{
+        "diff",
+        "Prints where the second disk is not as the first: offset, length, and whether the second "
+        "has\n"
+        "data or zeroes there. What only one of them has, being longer, differs.",
+        R"(  -f fmt, -F fmt         the formats of the first and the second image; they are looked at when not
+                         given
+  -o delta               write a delta file instead, with which 'patch' makes the second disk from
+                         the first
+      --json             short for --output=json)",
+        "jioUqp",
+        "diff monday.qcow2 tuesday.qcow2\n"
+        "diff --output=json -f raw -F qcow2 disk.raw disk.qcow2\n"
+        "diff -o day.delta monday.qcow2 tuesday.qcow2",
+        "0: the same, 1: different, 2: something went wrong"},
+    Page{"extract",
+         "Copies a file or a folder with all that is in it out of a disk. When the destination is "
+         "a folder\n"
+         "that is there, it is copied into that, under its own name. Nothing that is there is "
+         "replaced.\n"
+         "Links are made as they are and never followed; devices, pipes and sockets are left out "
+         "with a\n"
+         "message. Modes and times are kept, owners and set-user-ID bits are not.",
+         kInsidePath, "fioUqp", "extract disk.qcow2 1:/etc etc-of-disk\nextract floppy.img / files",
+         "0: all was copied, 1: something could not be or was left out"},
+    Page{
+        "hash",
+        "Prints a digest of what is on the disk: the same for the same content, whatever the "
+        "image's\n"
+        "format, cluster size, compression or holes. Holes take no time.",
+        R"(      --algorithm name   sha256 (when not given), sha384 or sha512; with --flat also sha1, md5, ...
+      --block-size size  cut the disk into blocks of this size: 4k to 16M, 1M when not given. Digests
+                         with different block sizes are different
+      --tree             print the digest of each block too (offset, length, digest; runs of zero
+                         blocks as one line)
+      --flat             the plain digest of all bytes: what sha256sum says of the raw image
+      --json             short for --output=json)",
+        "fjioUp",
+        "hash disk.qcow2\n"
+        "hash before.vmdk after.vhdx\n"
+        "hash --tree --block-size=64k --output=json disk.qcow2\n"
+        "hash --flat disk.qcow2"},
     Page{"info", "Tells an image's format, size, backing file and snapshots.",
          R"(      --backing-chain    and those of its backing files)", "fjioU",
          "info --backing-chain overlay.qcow2\ninfo --output=json disk.qcow2"},
+    Page{"ls",
+         "Lists the partitions of a disk, or the files of a folder on it. A disk that is one file "
+         "system,\n"
+         "without partitions, has its top folder listed.\n\n"
+         "File systems: ISO 9660 with Joliet and Rock Ridge; FAT12, FAT16, FAT32; ext2, ext3, ext4 "
+         "(the\n"
+         "journal is not replayed). Nothing is mounted, and nothing on the image is changed.",
+         R"(  -l                     kind, mode, owner, size and time too
+  -R, --recursive        folders in the folder too
+      --json             short for --output=json
+  [N:]path               a file or folder; N: is the number of the partition it is on, 0 the whole
+                         disk. Without N the whole disk's file system is meant, or the only
+                         partition that has one)",
+         "fjioU", "ls disk.qcow2\nls -l disk.qcow2 1:/etc\nls -R --output=json install.iso /"},
     Page{"map", "Tells which parts of a disk are data and where in which file they are.",
          R"(  -s, --start-offset n   from here on
   -l, --max-length n     for so many bytes)",
@@ -139,16 +203,49 @@ constexpr std::array kPages{
   -o options             as it would be made
       --size n           of an empty disk of that size, not of an image's content
   -l snapshot            of an internal snapshot: its ID or name, or snapshot.id=...)",
-         "fjioU", "measure -O qcow2 disk.raw\nmeasure -O qcow2 --size 10G"},
+         "FjioU", "measure -O qcow2 disk.raw\nmeasure -O qcow2 --size 10G"},
+    Page{"patch",
+         "Makes the disk that a delta file (of 'diff -o') leads to. The image must hold just the "
+         "disk that\n"
+         "the delta was made from, in whatever format; that is checked first, and the outcome is "
+         "checked too.",
+         R"(  -o output_filename     make a new image; it appears when it is complete, or not at all
+  -O fmt                 its format; the first image's when it is not given
+      --in-place         change the image itself, once it has been found to be the right one. If that
+                         is interrupted, the image is neither the old disk nor the new)",
+         "FioUqp",
+         "patch -o tuesday.qcow2 monday.qcow2 day.delta\n"
+         "patch -o tuesday.vmdk -O vmdk monday.raw day.delta\n"
+         "patch --in-place monday.qcow2 day.delta"},
     Page{"rebase", "Gives an overlay another backing file; what is read stays the same.",
          R"(  -b file                the new backing file; '' for none
   -F fmt                 the format of that
   -u                     only change the name: what is read changes with it)",
-         "ftTioUqp", "rebase -b new-base.qcow2 -F qcow2 overlay.qcow2\nrebase -b '' overlay.qcow2"},
+         "FtTioUqp", "rebase -b new-base.qcow2 -F qcow2 overlay.qcow2\nrebase -b '' overlay.qcow2"},
     Page{"resize", "Makes a disk longer or shorter.",
          R"(      --shrink           yes, give up what is behind the new end
       --preallocation how    of what is added: off, metadata, falloc, full)",
-         "fioq", "resize disk.qcow2 +10G\nresize --shrink disk.qcow2 5G"},
+         "Fioq", "resize disk.qcow2 +10G\nresize --shrink disk.qcow2 5G"},
+    Page{"serve", "Offers an image over NBD (fixed newstyle), read-only, until it is interrupted.",
+         R"(  -k, --socket path      listen on a unix socket
+      --port port        listen on TCP (10809; 0 takes any that is free)
+  -b, --bind address     of TCP (127.0.0.1)
+      --writable         clients may write
+  -r, --read-only        they may not (as when nothing is said)
+  -x, --export-name name      what clients must ask for (nothing)
+  -D, --description text      told to clients that ask
+  -e, --max-clients n    at once (16); others wait
+  -t, --persistent       until it is interrupted (as when nothing is said)
+      --once             until the last client has left
+      --fork             in the background; returns when clients can connect
+      --pid-file path    holds the server's process ID while it runs
+      --tls-certs dir    with server-cert.pem and server-key.pem. When ca-cert.pem is
+                         there, clients need a certificate signed with it, and TLS
+      --tls-required     nobody is served without TLS)",
+         "fioUq",
+         "serve --socket /tmp/disk.sock disk.qcow2\n"
+         "serve --writable -f raw --once --fork -k /tmp/disk.sock disk.raw\n"
+         "serve --bind 0.0.0.0 --port 10809 --tls-certs /etc/pki/qemu --tls-required d.vmdk"},
     Page{"snapshot", "Lists, takes, restores and deletes snapshots inside an image.",
          R"(  -l                     list them (as when nothing is said)
   -c name                take one
@@ -157,17 +254,6 @@ constexpr std::array kPages{
          "ioUq", "snapshot -c before disk.qcow2\nsnapshot -l disk.qcow2"},
 };
 
-const Page* find_page(std::string_view command)
-{
-    const auto page = std::ranges::find(kPages, command, &Page::command);
-    return page == kPages.end() ? nullptr : &*page;
-}
-
-/// Those with pages of their own.
-constexpr std::array<std::string_view, 4> kMoreExamples{
-    "diff before.qcow2 after.qcow2", "hash disk.qcow2",
-    "patch -o after.qcow2 before.qcow2 changes.delta", "serve -k /tmp/disk.sock disk.qcow2"};
-
 void print_examples(std::string_view lines)
 {
     while (!lines.empty()) {
@@ -175,13 +261,6 @@ void print_examples(std::string_view lines)
         fmt::print("  {} {}\n", program_name(), lines.substr(0, end));
         lines.remove_prefix(std::min(end + 1, lines.size()));
     }
-}
-
-const Command* find_command(std::string_view name)
-{
-    const auto commands = all_commands();
-    const auto found = std::ranges::find(commands, name, &Command::name);
-    return found == commands.end() ? nullptr : &*found;
 }
 
 } // namespace
@@ -210,12 +289,7 @@ void print_help()
     fmt::print("\nSizes are in bytes, or with a suffix k, M, G, T, P or E (1024, 1024k, ...).\n\n"
                "Examples:\n");
     for (const Page& page : kPages) {
-        if (find_command(page.command) != nullptr) {
-            print_examples(page.examples.substr(0, page.examples.find('\n')));
-        }
-    }
-    for (const std::string_view example : kMoreExamples) {
-        print_examples(example);
+        print_examples(page.examples.substr(0, page.examples.find('\n')));
     }
     fmt::print("\nSupported formats:");
     for (const FormatDriver* format : all_formats()) {
@@ -224,12 +298,12 @@ void print_help()
     fmt::print("\n");
 }
 
-bool print_command_help(std::string_view name)
+void print_command_help(std::string_view name)
 {
-    const Page* page = find_page(name);
-    const Command* command = find_command(name);
-    if (page == nullptr || command == nullptr) {
-        return false;
+    const auto page = std::ranges::find(kPages, name, &Page::command);
+    const auto command = std::ranges::find(all_commands(), name, &Command::name);
+    if (page == kPages.end() || command == all_commands().end()) {
+        return; // each command has both
     }
     fmt::print("usage: {} {} {}\n{}\n\nOptions:\n{}\n", program_name(), name, command->synopsis,
                page->about, page->options);
@@ -241,7 +315,6 @@ bool print_command_help(std::string_view name)
     fmt::print("  -h, --help             display this help and exit\n\nExamples:\n");
     print_examples(page->examples);
     fmt::print("\nExit codes: {}.\n", page->exits);
-    return true;
 }
 
 } // namespace img::cli

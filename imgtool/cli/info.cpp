@@ -34,31 +34,27 @@ struct Described {
     bool has_dirty_flag;
 };
 
+bool take(int c, const char* value, Request& request)
+{
+    switch (c) {
+    case 'f':
+        request.format = value;
+        return true;
+    case kOptBackingChain:
+        request.chain = true;
+        return true;
+    default:
+        return false;
+    }
+}
+
 bool parse(int argc, char** argv, Request& request)
 {
     static constexpr auto kLong = with_common(
         std::array<option, 2>{{{"format", required_argument, nullptr, 'f'},
                                {"backing-chain", no_argument, nullptr, kOptBackingChain}}});
     OptionReader reader{argc, argv, "hf:U", kLong.data()};
-    for (int c = reader.next(); c != OptionReader::kEnd; c = reader.next()) {
-        const Taken taken = take_common(c, reader.value(), request.common);
-        if (taken == Taken::bad) {
-            return false;
-        }
-        if (c == 'f') {
-            request.format = reader.value();
-        } else if (c == kOptBackingChain) {
-            request.chain = true;
-        } else if (taken == Taken::no) {
-            return false;
-        }
-    }
-    if (reader.operands().size() != 1) {
-        misuse("Expecting one image file name");
-        return false;
-    }
-    request.path = reader.operands()[0];
-    return true;
+    return read_options(reader, request, take) && take_one_operand(reader, request.path);
 }
 
 Described describe_layer(Layer& layer)

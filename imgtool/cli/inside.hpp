@@ -11,18 +11,6 @@
 
 namespace img::cli {
 
-inline constexpr const char* kInsideHelp =
-    R"(  [N:]PATH               a file or folder; N: is the number of the partition it is on, 0 the whole
-                         disk. Without N the whole disk's file system is meant, or the only
-                         partition that has one
-  -f, --format fmt       the image's format; it is looked at when it is not given
-  -U, --force-share      take no lock
-      --image-opts, --object    as for the other commands
-
-File systems: ISO 9660 with Joliet and Rock Ridge; FAT12, FAT16, FAT32; ext2, ext3, ext4 (the journal
-is not replayed). Nothing is mounted, and nothing on the image is changed.
-)";
-
 /// An image that is looked into.
 struct Inside {
     std::unique_ptr<ChainDisk> disk;

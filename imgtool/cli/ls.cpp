@@ -13,23 +13,6 @@ namespace img::cli {
 
 namespace {
 
-constexpr const char* kHelp =
-    R"(usage: {0} ls [options] filename [[N:]PATH]
-Lists the partitions of a disk, or the files of a folder on it. A disk that is one file system, without
-partitions, has its top folder listed.
-
-  -l                     kind, mode, owner, size and time too
-  -R, --recursive        folders in the folder too
-      --output fmt       human or json (--json is short for that)
-{1}
-Exits with 0, or 1 when something could not be listed.
-
-Examples:
-  {0} ls disk.qcow2
-  {0} ls -l disk.qcow2 1:/etc
-  {0} ls -R --output=json install.iso /
-)";
-
 constexpr int kMaxDepth = 200;
 
 enum LocalOption { kOptJson = 1000 };
@@ -45,16 +28,12 @@ struct Request {
     std::optional<std::string> place;
     bool details = false;
     bool recursive = false;
-    bool help = false;
     Common common;
 };
 
 bool take(int c, const char* value, Request& request)
 {
     switch (c) {
-    case 'h':
-        request.help = true;
-        return true;
     case 'f':
         request.format = value;
         return true;
@@ -68,22 +47,17 @@ bool take(int c, const char* value, Request& request)
         request.common.output = Output::json;
         return true;
     default:
-        return take_common(c, value, request.common) == Taken::yes;
+        return false;
     }
 }
 
 bool parse(int argc, char** argv, Request& request)
 {
     OptionReader reader{argc, argv, "hf:lRqU", kLong.data()};
-    for (int c = reader.next(); c != OptionReader::kEnd; c = reader.next()) {
-        if (!take(c, reader.value(), request)) {
-            return false;
-        }
+    if (!read_options(reader, request, take)) {
+        return false;
     }
     const auto operands = reader.operands();
-    if (request.help) {
-        return true;
-    }
     if (operands.empty() || operands.size() > 2) {
         misuse("Expecting an image file name and a path");
         return false;
@@ -320,10 +294,6 @@ int run_ls(int argc, char** argv)
     Request request;
     if (!parse(argc, argv, request)) {
         return kFailure;
-    }
-    if (request.help) {
-        fmt::print(fmt::runtime(kHelp), program_name(), kInsideHelp);
-        return kSuccess;
     }
     const auto inside = look_inside(request.common, request.path, request.format);
     if (inside == nullptr) {

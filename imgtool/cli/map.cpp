@@ -80,18 +80,7 @@ bool parse(int argc, char** argv, Request& request)
                                            {"start-offset", required_argument, nullptr, 's'},
                                            {"max-length", required_argument, nullptr, 'l'}}});
     OptionReader reader{argc, argv, "f:s:l:hU", kLong.data()};
-    for (int c = reader.next(); c != OptionReader::kEnd; c = reader.next()) {
-        const Taken taken = take_common(c, reader.value(), request.common);
-        if (taken == Taken::bad || (taken == Taken::no && !take(c, reader.value(), request))) {
-            return false;
-        }
-    }
-    if (reader.operands().size() != 1) {
-        misuse("Expecting one image file name");
-        return false;
-    }
-    request.path = reader.operands()[0];
-    return true;
+    return read_options(reader, request, take) && take_one_operand(reader, request.path);
 }
 
 Row row_of(ChainDisk& disk, const ChainDisk::Found& found, u64 start)

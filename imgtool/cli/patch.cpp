@@ -16,29 +16,6 @@ namespace img::cli {
 
 namespace {
 
-constexpr const char* kHelp =
-    R"(usage: {0} patch [options] {{-o output_filename | --in-place}} filename delta
-Makes the disk that a delta file (of 'diff -o') leads to. The image must hold just the disk that the
-delta was made from, in whatever format; that is checked first, and the outcome is checked too.
-
-  -o output_filename     make a new image; it appears when it is complete, or not at all
-  -O fmt                 its format; the first image's when it is not given
-      --in-place         change the image itself, once it has been found to be the right one. If that
-                         is interrupted, the image is neither the old disk nor the new
-  -f fmt                 the image's format; it is looked at when it is not given
-  -U, --force-share      take no lock
-  -p, --progress         show progress
-  -q, --quiet            say nothing of success
-      --image-opts, --object    as for the other commands
-
-Exits with 0, or 1 when the disk could not be made.
-
-Examples:
-  {0} patch -o tuesday.qcow2 monday.qcow2 day.delta
-  {0} patch -o tuesday.vmdk -O vmdk monday.raw day.delta
-  {0} patch --in-place monday.qcow2 day.delta
-)";
-
 enum LocalOption { kOptInPlace = 1000 };
 
 constexpr auto kLong =
@@ -51,16 +28,12 @@ struct Request {
     std::string target;
     std::string target_format;
     bool in_place = false;
-    bool help = false;
     Common common;
 };
 
 bool take(int c, const char* value, Request& request)
 {
     switch (c) {
-    case 'h':
-        request.help = true;
-        return true;
     case 'f':
         request.format = value;
         return true;
@@ -74,20 +47,15 @@ bool take(int c, const char* value, Request& request)
         request.in_place = true;
         return true;
     default:
-        return take_common(c, value, request.common) == Taken::yes;
+        return false;
     }
 }
 
 bool parse(int argc, char** argv, Request& request)
 {
     OptionReader reader{argc, argv, "hf:o:O:pqU", kLong.data()};
-    for (int c = reader.next(); c != OptionReader::kEnd; c = reader.next()) {
-        if (!take(c, reader.value(), request)) {
-            return false;
-        }
-    }
-    if (request.help) {
-        return true;
+    if (!read_options(reader, request, take)) {
+        return false;
     }
     const auto operands = reader.operands();
     if (operands.size() != 2) {
@@ -206,10 +174,6 @@ int run_patch(int argc, char** argv)
     Request request;
     if (!parse(argc, argv, request)) {
         return kFailure;
-    }
-    if (request.help) {
-        fmt::print(fmt::runtime(kHelp), program_name());
-        return kSuccess;
     }
     catch_interrupts();
     const auto done = Patching{request}.run();

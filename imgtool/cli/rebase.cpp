@@ -56,17 +56,9 @@ bool parse(int argc, char** argv, Request& request)
 {
     static constexpr auto kLong = with_common(std::array<option, 0>{}, false);
     OptionReader reader{argc, argv, "hf:F:b:upt:T:qU", kLong.data()};
-    for (int c = reader.next(); c != OptionReader::kEnd; c = reader.next()) {
-        const Taken taken = take_common(c, reader.value(), request.common);
-        if (taken == Taken::bad || (taken == Taken::no && !take(c, reader.value(), request))) {
-            return false;
-        }
-    }
-    if (reader.operands().size() != 1) {
-        misuse("Expecting one image file name");
+    if (!read_options(reader, request, take) || !take_one_operand(reader, request.path)) {
         return false;
     }
-    request.path = reader.operands()[0];
     if (!request.unsafe && !request.backing) {
         misuse("Must specify backing file (-b) or use unsafe mode (-u)");
         return false;

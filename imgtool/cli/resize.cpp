@@ -1,5 +1,4 @@
 // imgtool resize
-#include "imgtool/cli/help.hpp"
 #include "imgtool/cli/open_named.hpp"
 #include "imgtool/ops/create.hpp"
 
@@ -7,7 +6,6 @@
 
 #include <array>
 #include <cstdio>
-#include <cstdlib>
 #include <optional>
 
 namespace img::cli {
@@ -63,13 +61,27 @@ bool parse_amount(const char* text, Request& request)
     return false;
 }
 
+bool take(int c, const char* value, Request& request)
+{
+    switch (c) {
+    case 'f':
+        request.format = value;
+        return true;
+    case kOptShrink:
+        request.shrink = true;
+        return true;
+    case kOptPreallocation:
+        return parse_mode(value, request.how);
+    default:
+        return false;
+    }
+}
+
 bool parse(int argc, char** argv, Request& request)
 {
     const std::string_view last = argv[argc - 1];
-    if ((last == "-h" || last == "--help") && print_command_help(argv[0])) {
-        std::exit(kSuccess); // it could be taken for the size
-    }
-    if (argc < 3) {
+    const bool help = last == "-h" || last == "--help";
+    if (argc < 3 && !help) {
         misuse("Not enough arguments");
         return false;
     }
@@ -77,20 +89,10 @@ bool parse(int argc, char** argv, Request& request)
         std::array<option, 2>{{{"preallocation", required_argument, nullptr, kOptPreallocation},
                                {"shrink", no_argument, nullptr, kOptShrink}}});
     // The size comes last, and may begin with "-".
-    const char* amount = argv[--argc];
+    const char* amount = help ? "" : argv[--argc];
     OptionReader reader{argc, argv, "f:hq", kLong.data()};
-    for (int c = reader.next(); c != OptionReader::kEnd; c = reader.next()) {
-        const Taken taken = take_common(c, reader.value(), request.common);
-        if (taken == Taken::bad || c == OptionReader::kBad) {
-            return false;
-        }
-        if (c == 'f') {
-            request.format = reader.value();
-        } else if (c == kOptShrink) {
-            request.shrink = true;
-        } else if (c == kOptPreallocation && !parse_mode(reader.value(), request.how)) {
-            return false;
-        }
+    if (!read_options(reader, request, take)) {
+        return false;
     }
     if (reader.operands().size() != 1) {
         misuse("Expecting image file name and size");

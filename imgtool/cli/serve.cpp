@@ -50,44 +50,6 @@ struct Request {
 constexpr unsigned kMostClients = 1024;
 constexpr int kMostMessages = 100; // about errors of the disk
 
-void print_serve_help()
-{
-    const char* name = program_name().c_str();
-    std::printf(
-        "usage: %s serve [options] filename\n"
-        "Offers an image over NBD (fixed newstyle), read-only, until it is interrupted.\n\n"
-        "Where:\n"
-        "  -k, --socket PATH      listen on a unix socket\n"
-        "      --port PORT        listen on TCP (10809; 0 takes any that is free)\n"
-        "  -b, --bind ADDRESS     of TCP (127.0.0.1)\n"
-        "What:\n"
-        "  -f, --format FMT       the image's format; it is looked at when this is not given\n"
-        "      --image-opts       filename is a list of options\n"
-        "      --object OBJECT    a secret, for encrypted images\n"
-        "  -U, --force-share      take no lock\n"
-        "      --writable         clients may write\n"
-        "  -r, --read-only        they may not (as when nothing is said)\n"
-        "  -x, --export-name NAME      what clients must ask for (nothing)\n"
-        "  -D, --description TEXT      told to clients that ask\n"
-        "For whom and how long:\n"
-        "  -e, --max-clients N    at once (16); others wait\n"
-        "  -t, --persistent       until it is interrupted (as when nothing is said)\n"
-        "      --once             until the last client has left\n"
-        "      --fork             in the background; returns when clients can connect\n"
-        "      --pid-file PATH    holds the server's process ID while it runs\n"
-        "  -q, --quiet            do not say where it listens\n"
-        "TLS:\n"
-        "      --tls-certs DIR    with server-cert.pem and server-key.pem. When ca-cert.pem is\n"
-        "                         there, clients need a certificate signed with it, and TLS\n"
-        "      --tls-required     nobody is served without TLS\n\n"
-        "Examples:\n"
-        "  %s serve --socket /tmp/disk.sock disk.qcow2\n"
-        "  nbdinfo 'nbd+unix:///?socket=/tmp/disk.sock'\n"
-        "  %s serve --writable -f raw --once --fork -k /tmp/disk.sock disk.raw\n"
-        "  %s serve --bind 0.0.0.0 --port 10809 --tls-certs /etc/pki/qemu --tls-required d.vmdk\n",
-        name, name, name, name);
-}
-
 bool parse_number(const char* text, std::string_view what, unsigned least, unsigned most,
                   unsigned& into)
 {
@@ -198,21 +160,9 @@ bool parse(int argc, char** argv, Request& request)
                                 {"tls-required", no_argument, nullptr, kOptTlsRequired}}},
         false);
     OptionReader reader{argc, argv, "f:k:b:rx:D:e:tqhU", kLong.data()};
-    for (int c = reader.next(); c != OptionReader::kEnd; c = reader.next()) {
-        if (c == 'h') {
-            print_serve_help();
-            std::exit(kSuccess);
-        }
-        const Taken taken = take_common(c, reader.value(), request.common);
-        if (taken == Taken::bad || (taken == Taken::no && !take(c, reader.value(), request))) {
-            return false;
-        }
-    }
-    if (reader.operands().size() != 1) {
-        misuse("Expecting one image file name");
+    if (!read_options(reader, request, take) || !take_one_operand(reader, request.path)) {
         return false;
     }
-    request.path = reader.operands()[0];
     return check(request);
 }
 

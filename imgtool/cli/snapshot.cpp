@@ -21,32 +21,26 @@ struct Request {
     Common common;
 };
 
+bool take(int c, const char* value, Request& request)
+{
+    if (c == OptionReader::kBad) {
+        return false;
+    }
+    if (request.has_action) {
+        misuse("Cannot mix '-l', '-a', '-c', '-d'");
+        return false;
+    }
+    request.has_action = true;
+    request.action = static_cast<char>(c);
+    request.snapshot = c == 'l' ? "" : value;
+    return true;
+}
+
 bool parse(int argc, char** argv, Request& request)
 {
     static constexpr auto kLong = with_common(std::array<option, 0>{});
     OptionReader reader{argc, argv, "la:c:d:hqU", kLong.data()};
-    for (int c = reader.next(); c != OptionReader::kEnd; c = reader.next()) {
-        const Taken taken = take_common(c, reader.value(), request.common);
-        if (taken == Taken::yes) {
-            continue;
-        }
-        if (taken == Taken::bad || c == OptionReader::kBad) {
-            return false;
-        }
-        if (request.has_action) {
-            misuse("Cannot mix '-l', '-a', '-c', '-d'");
-            return false;
-        }
-        request.has_action = true;
-        request.action = static_cast<char>(c);
-        request.snapshot = c == 'l' ? "" : reader.value();
-    }
-    if (reader.operands().size() != 1) {
-        misuse("Expecting one image file name");
-        return false;
-    }
-    request.path = reader.operands()[0];
-    return true;
+    return read_options(reader, request, take) && take_one_operand(reader, request.path);
 }
 
 int take_snapshot(Image& image, const std::string& name)

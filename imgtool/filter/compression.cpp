@@ -3,12 +3,10 @@
 #include "imgtool/filter/apple_codecs.hpp"
 
 #include <algorithm>
+#include <array>
 #include <libdeflate.h>
 #include <optional>
 #include <zstd.h>
-
-#include <algorithm>
-#include <array>
 
 namespace img {
 

@@ -22,7 +22,10 @@ void flatten(Options& into, const std::string& prefix, const Value& value)
     std::size_t index = 0;
     for (const auto& [key, member] : value.members) {
         const std::string name = is_list ? std::to_string(index++) : key;
-        flatten(into, prefix.empty() ? name : prefix + '.' + name, member);
+        std::string path = prefix;
+        path += prefix.empty() ? "" : ".";
+        path += name;
+        flatten(into, path, member);
     }
 }
 

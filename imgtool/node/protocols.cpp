@@ -20,37 +20,37 @@ constexpr std::array kProtocols{
 };
 
 /// What QEMU has besides; named so that the message is not about a spelling mistake.
-constexpr std::array<std::string_view, 32> kRefused{"blklogwrites",
-                                                    "blkreplay",
-                                                    "blkverify",
-                                                    "compress",
-                                                    "copy-before-write",
-                                                    "copy-on-read",
-                                                    "ftp",
-                                                    "ftps",
-                                                    "gluster",
-                                                    "gluster+rdma",
-                                                    "gluster+tcp",
-                                                    "gluster+unix",
-                                                    "host_cdrom",
-                                                    "io_uring",
-                                                    "iscsi",
-                                                    "iser",
-                                                    "nfs",
-                                                    "nvme",
-                                                    "nvme-io_uring",
-                                                    "preallocate",
-                                                    "rbd",
-                                                    "replication",
-                                                    "sheepdog",
-                                                    "snapshot-access",
-                                                    "ssh",
-                                                    "throttle",
-                                                    "virtio-blk-vfio-pci",
-                                                    "virtio-blk-vhost-user",
-                                                    "virtio-blk-vhost-vdpa",
-                                                    "vxhs",
-                                                    "fd"};
+constexpr auto kRefused = std::to_array<std::string_view>({"blklogwrites",
+                                                           "blkreplay",
+                                                           "blkverify",
+                                                           "compress",
+                                                           "copy-before-write",
+                                                           "copy-on-read",
+                                                           "ftp",
+                                                           "ftps",
+                                                           "gluster",
+                                                           "gluster+rdma",
+                                                           "gluster+tcp",
+                                                           "gluster+unix",
+                                                           "host_cdrom",
+                                                           "io_uring",
+                                                           "iscsi",
+                                                           "iser",
+                                                           "nfs",
+                                                           "nvme",
+                                                           "nvme-io_uring",
+                                                           "preallocate",
+                                                           "rbd",
+                                                           "replication",
+                                                           "sheepdog",
+                                                           "snapshot-access",
+                                                           "ssh",
+                                                           "throttle",
+                                                           "virtio-blk-vfio-pci",
+                                                           "virtio-blk-vhost-user",
+                                                           "virtio-blk-vhost-vdpa",
+                                                           "vxhs",
+                                                           "fd"});
 
 bool is_refused(std::string_view name)
 {
@@ -75,6 +75,9 @@ base::Error unknown_driver(std::string_view driver)
 Result<Options> parse_name(std::string_view name)
 {
     const std::string_view prefix = name.substr(0, name.find(':'));
+    if (prefix.size() == name.size()) {
+        return fail(Errc::invalid_argument, fmt::format("'{}' names no protocol", name));
+    }
     if (prefix == "json") {
         return parse_json_options(name.substr(prefix.size() + 1));
     }

@@ -54,7 +54,7 @@ std::optional<Image::Packing> choose_packing(ChainDisk& target, const ConvertOpt
     return packing && (options.compress || packing->always) ? packing : std::nullopt;
 }
 
-ByteSource& file_of(const ConvertJob::Piece& piece)
+ByteSource& file_of(const Piece& piece)
 {
     return piece.extent.in != nullptr ? *piece.extent.in : piece.image->file();
 }
@@ -95,14 +95,14 @@ private:
     bool take(Workspace& w);
     void finish(Workspace& w);
     Status read(Workspace& w);
-    Status read_piece(Workspace& w, const ConvertJob::Piece& piece, std::span<u8> into);
-    Status salvage(Workspace& w, const ConvertJob::Piece& piece, std::span<u8> into);
+    Status read_piece(Workspace& w, const Piece& piece, std::span<u8> into);
+    Status salvage(Workspace& w, const Piece& piece, std::span<u8> into);
     void split(Workspace& w);
     void join(Workspace& w) const;
     void pack(Workspace& w, Workspace::Run& run);
     bool can_offload(const ConvertJob& job) const;
     Status offload(Workspace& w);
-    u64 copy_by_host(const ConvertJob::Piece& piece, u64 at);
+    u64 copy_by_host(const Piece& piece, u64 at);
     Status write_runs(Workspace& w);
     Status write(Workspace& w);
     Status write_run(Workspace& w, const Workspace::Run& run);
@@ -199,10 +199,9 @@ Status Converter::read(Workspace& w)
 {
     w.bytes.resize(w.job.length);
     std::span<u8> into{w.bytes};
-    for (const ConvertJob::Piece& piece : w.job.pieces) {
-        const ByteSource& file = file_of(piece);
+    for (const Piece& piece : w.job.pieces) {
         std::unique_lock lock{plan_mutex_, std::defer_lock};
-        if (!file.concurrent() || piece.through != nullptr) {
+        if (is_read_alone(piece)) {
             lock.lock();
         }
         const std::span<u8> part = into.first(piece.extent.length);
@@ -215,16 +214,14 @@ Status Converter::read(Workspace& w)
     return base::ok();
 }
 
-Status Converter::read_piece(Workspace& w, const ConvertJob::Piece& piece, std::span<u8> into)
+Status Converter::read_piece(Workspace& w, const Piece& piece, std::span<u8> into)
 {
-    auto done = piece.through != nullptr
-                    ? piece.through->read(piece.offset, into)
-                    : w.reader.read(*piece.image, piece.extent, piece.offset, into);
+    auto done = img::read_piece(w.reader, piece, into);
     return done || !options_.salvage ? std::move(done) : salvage(w, piece, into);
 }
 
 /// Reads sector by sector; what cannot be read is zero.
-Status Converter::salvage(Workspace& w, const ConvertJob::Piece& piece, std::span<u8> into)
+Status Converter::salvage(Workspace& w, const Piece& piece, std::span<u8> into)
 {
     for (u64 done = 0; done < into.size();) {
         const u64 n = std::min<u64>(into.size() - done, 512 - (piece.offset + done) % 512);
@@ -325,12 +322,12 @@ void Converter::pack(Workspace& w, Workspace::Run& run)
     }
 }
 
-/// Whether all of the job is plain data of files.
+/// Whether all of the job is plain data of files, or zero.
 bool Converter::can_offload(const ConvertJob& job) const
 {
     return offload_ && job.kind == ConvertJob::Kind::data &&
-           std::ranges::all_of(job.pieces, [](const ConvertJob::Piece& piece) {
-               return piece.through == nullptr && piece.extent.kind == Extent::Kind::data &&
+           std::ranges::all_of(job.pieces, [](const Piece& piece) {
+               return piece.through == nullptr && piece.extent.kind != Extent::Kind::compressed &&
                       piece.extent.sealing.cipher == nullptr;
            });
 }
@@ -339,12 +336,13 @@ bool Converter::can_offload(const ConvertJob& job) const
 Status Converter::offload(Workspace& w)
 {
     u64 at = w.job.at;
-    for (const ConvertJob::Piece& piece : std::exchange(w.job.pieces, {})) {
+    for (const Piece& piece : std::exchange(w.job.pieces, {})) {
         const u64 length = piece.extent.length;
-        const u64 copied = offload_ ? copy_by_host(piece, at) : 0;
-        offload_ = copied != 0; // else neither would the next
+        const bool is_data = piece.extent.kind == Extent::Kind::data;
+        const u64 copied = offload_ && is_data ? copy_by_host(piece, at) : 0;
+        offload_ = offload_ && (copied != 0 || !is_data); // else neither would the next
         if (copied < length) {
-            ConvertJob::Piece rest = piece;
+            Piece rest = piece;
             rest.extent.at.bytes += copied;
             rest.extent.length -= copied;
             rest.offset += copied;
@@ -363,7 +361,7 @@ Status Converter::offload(Workspace& w)
     return base::ok();
 }
 
-u64 Converter::copy_by_host(const ConvertJob::Piece& piece, u64 at)
+u64 Converter::copy_by_host(const Piece& piece, u64 at)
 {
     Image& target = *target_.layers().front().image;
     const u64 length = piece.extent.length;

@@ -4,6 +4,7 @@
 #include "imgtool/node/name.hpp"
 #include "imgtool/node/node.hpp"
 #include "imgtool/open.hpp"
+#include "imgtool/ops/file_options.hpp"
 #include "imgtool/source/file_source.hpp"
 
 #include <fmt/format.h>
@@ -98,12 +99,12 @@ Result<u64> parse_size(const std::string& text)
         return fail(Errc::unsupported, "too large: " + text);
     }
     return (u64{whole} << shift) +
-           static_cast<u64>(fraction * static_cast<double>(u64{1} << shift) + 0.5);
+           static_cast<u64>(std::llround(fraction * static_cast<double>(u64{1} << shift)));
 }
 
 Result<CreateSettings> complete_settings(const FormatDriver& format, const CreateSettings& given)
 {
-    return complete_settings(format.create_options, given);
+    return complete_settings(with_file_options(format), given);
 }
 
 Result<CreateSettings> complete_settings(std::span<const CreateOption> options,
@@ -141,23 +142,26 @@ namespace {
 
 /// Makes further files of an image, next to its first at `path`, and notes those that were not
 /// there before.
-OpenSibling sibling_maker(const std::string& path, std::vector<std::string>& made)
+OpenSibling sibling_maker(const std::string& path, const CreateSettings& completed,
+                          std::vector<std::string>& made)
 {
-    return [path, &made](const std::string& name) -> Result<std::unique_ptr<ByteSource>> {
-        auto resolved = resolve_backing(path, name);
-        if (!resolved) {
-            return std::move(resolved).error();
-        }
-        const bool existed = ::access(resolved.value().c_str(), F_OK) == 0;
-        auto file = FileSource::create(resolved.value());
-        if (!file) {
-            return std::move(file).error();
-        }
-        if (!existed) {
-            made.push_back(resolved.value());
-        }
-        return std::unique_ptr<ByteSource>{std::move(file).value()};
-    };
+    return
+        [path, &completed, &made](const std::string& name) -> Result<std::unique_ptr<ByteSource>> {
+            auto resolved = resolve_backing(path, name);
+            if (!resolved) {
+                return std::move(resolved).error();
+            }
+            const bool existed = ::access(resolved.value().c_str(), F_OK) == 0;
+            auto file = FileSource::create(resolved.value());
+            if (!file) {
+                return std::move(file).error();
+            }
+            if (!existed) {
+                made.push_back(resolved.value());
+            }
+            apply_file_options(*file.value(), completed);
+            return std::unique_ptr<ByteSource>{std::move(file).value()};
+        };
 }
 
 /// Opens the file of an image that the user named, to be read.
@@ -218,6 +222,9 @@ Status create_image(const FormatDriver& format, const std::string& name,
     if (auto good = format.check_settings(completed); !good) {
         return good; // whatever is at `path` stays as it is
     }
+    if (auto good = check_file_options(format, completed); !good) {
+        return good;
+    }
     if (auto good = check_backing_format(format, completed); !good) {
         return good;
     }
@@ -230,13 +237,10 @@ Status create_image(const FormatDriver& format, const std::string& name,
     if (!file) {
         return std::move(file).error();
     }
-    if (std::ranges::find(completed, std::pair<std::string, std::string>{"nocow", "on"}) !=
-        completed.end()) {
-        file.value()->avoid_copy_on_write();
-    }
+    apply_file_options(*file.value(), completed);
     std::vector<std::string> siblings;
     const std::string place = format.names_from_cwd ? path.substr(path.rfind('/') + 1) : path;
-    CreateContext context{.make_sibling = sibling_maker(place, siblings),
+    CreateContext context{.make_sibling = sibling_maker(place, completed, siblings),
                           .open_sibling = sibling_reader(path, secrets),
                           .secrets = secrets,
                           .identity = &identity};

@@ -37,9 +37,12 @@ public:
                 lock.lock();
                 spare_.push_back(std::move(node.mapped()));
                 ++next_;
-                room_.notify_all();
+                if (kept_.size() == ahead_ / 2) { // who waits then has several to bring
+                    room_.notify_all();
+                }
             }
             busy_ = false;
+            room_.notify_all(); // the next may be among those who wait
         }
         if (spare_.empty()) {
             return std::make_unique<Item>();

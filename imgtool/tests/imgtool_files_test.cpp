@@ -8,15 +8,6 @@ using test::tool;
 
 namespace {
 
-bool has(const std::string& program)
-{
-    const bool found = run("PATH=$PATH:/usr/sbin:/sbin command -v " + program).code == 0;
-    if (!found) {
-        WARN("skipped: " << program << " is not installed");
-    }
-    return found;
-}
-
 /// A folder with files of all sizes, folders in folders and links.
 class Tree {
 public:
@@ -75,7 +66,7 @@ private:
 
 TEST_CASE("imgtool ls, cat, extract: ext2, ext3 and ext4")
 {
-    if (!has("mke2fs")) {
+    if (!test::has_program("mke2fs")) {
         return;
     }
     Tree tree;
@@ -108,7 +99,7 @@ TEST_CASE("imgtool ls, cat, extract: ext2, ext3 and ext4")
 
 TEST_CASE("imgtool ls, cat, extract: FAT12, FAT16 and FAT32")
 {
-    if (!has("mkfs.fat") || !has("mcopy")) {
+    if (!test::has_program("mkfs.fat") || !test::has_program("mcopy")) {
         return;
     }
     Tree tree;
@@ -128,7 +119,7 @@ TEST_CASE("imgtool ls, cat, extract: FAT12, FAT16 and FAT32")
 
 TEST_CASE("imgtool ls, cat, extract: ISO 9660 with Joliet and Rock Ridge")
 {
-    if (!has("xorriso")) {
+    if (!test::has_program("xorriso")) {
         return;
     }
     Tree tree;
@@ -148,7 +139,8 @@ TEST_CASE("imgtool ls, cat, extract: ISO 9660 with Joliet and Rock Ridge")
 
 TEST_CASE("imgtool ls: partitions, and which one is meant")
 {
-    if (!has("mke2fs") || !has("mkfs.fat") || !has("mcopy")) {
+    if (!test::has_program("mke2fs") || !test::has_program("mkfs.fat") ||
+        !test::has_program("mcopy")) {
         return;
     }
     Tree tree;
@@ -188,7 +180,7 @@ TEST_CASE("imgtool ls: partitions, and which one is meant")
 
 TEST_CASE("imgtool ls: ext with a journal to be replayed, and with features that nobody knows")
 {
-    if (!has("mke2fs")) {
+    if (!test::has_program("mke2fs")) {
         return;
     }
     Tree tree;

@@ -175,3 +175,20 @@ TEST_CASE("against qemu-img: bench says what it does and refuses the same")
         duel.same(std::string{"bench "} + arguments);
     }
 }
+
+TEST_CASE("against qemu-img: options of the host file are those of all formats")
+{
+    if (!has_qemu_img()) {
+        return;
+    }
+    const std::string format =
+        GENERATE("raw", "qcow2", "qcow", "qed", "vmdk", "vdi", "vpc", "vhdx", "parallels", "bochs");
+    Duel duel;
+    for (const char* arguments :
+         {"create -f FMT -o help", "create -f FMT -o help x", "convert -O FMT -o help a.raw x",
+          "create -f FMT -o preallocation=bogus x 3M", "create -f FMT -o preallocation=full x 3M",
+          "create -f FMT -o nocow=on,extent_size_hint=1M x 3M", "check x",
+          "create -f FMT -o extent_size_hint=much x 3M"}) {
+        duel.same(std::regex_replace(std::string{arguments}, std::regex{"FMT"}, format));
+    }
+}

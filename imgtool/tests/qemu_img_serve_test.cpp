@@ -15,15 +15,6 @@ using img::test::tool;
 
 namespace {
 
-bool has(const std::string& program)
-{
-    if (run("command -v " + program).code == 0) {
-        return true;
-    }
-    WARN("skipped: " << program << " is not installed");
-    return false;
-}
-
 bool wait_until(const std::function<bool()>& reached)
 {
     for (int i = 0; i < 1000; ++i) {
@@ -126,7 +117,7 @@ except (ssl.SSLError, ConnectionError):
 
 TEST_CASE("serve: qemu-img reads the image over NBD as it is in the file")
 {
-    if (!test::has_qemu_img() || !has("qemu-io")) {
+    if (!test::has_qemu_img() || !test::has_program("qemu-io")) {
         return;
     }
     Serving server{kMakeImage};
@@ -155,7 +146,7 @@ TEST_CASE("serve: qemu-img reads the image over NBD as it is in the file")
 
 TEST_CASE("serve: qemu-io writes over NBD, and the image is whole")
 {
-    if (!test::has_qemu_img() || !has("qemu-io")) {
+    if (!test::has_qemu_img() || !test::has_program("qemu-io")) {
         return;
     }
     for (const std::string format : {"qcow2", "raw"}) {
@@ -182,7 +173,8 @@ TEST_CASE("serve: qemu-io writes over NBD, and the image is whole")
 
 TEST_CASE("serve: libnbd's programs see what the server offers, and copy both ways")
 {
-    if (!test::has_qemu_img() || !has("qemu-io") || !has("nbdinfo") || !has("nbdcopy")) {
+    if (!test::has_qemu_img() || !test::has_program("qemu-io") || !test::has_program("nbdinfo") ||
+        !test::has_program("nbdcopy")) {
         return;
     }
     Serving server{kMakeImage + " && qemu-img create -q -f qcow2 b.qcow2 8M"};
@@ -208,7 +200,7 @@ TEST_CASE("serve: libnbd's programs see what the server offers, and copy both wa
 
 TEST_CASE("serve: two clients write at once")
 {
-    if (!test::has_qemu_img() || !has("qemu-io")) {
+    if (!test::has_qemu_img() || !test::has_program("qemu-io")) {
         return;
     }
     Serving server{"qemu-img create -q -f qcow2 -o cluster_size=4k a.qcow2 16M"};
@@ -233,7 +225,7 @@ TEST_CASE("serve: two clients write at once")
 
 TEST_CASE("serve: a server that is killed leaves the image whole, with what was flushed")
 {
-    if (!test::has_qemu_img() || !has("qemu-io")) {
+    if (!test::has_qemu_img() || !test::has_program("qemu-io")) {
         return;
     }
     for (const std::string format : {"qcow2", "vdi", "vpc"}) {
@@ -258,7 +250,7 @@ TEST_CASE("serve: a server that is killed leaves the image whole, with what was 
 
 TEST_CASE("serve: a client that is killed leaves the server for others")
 {
-    if (!test::has_qemu_img() || !has("qemu-io")) {
+    if (!test::has_qemu_img() || !test::has_program("qemu-io")) {
         return;
     }
     Serving server{"qemu-img create -q -f qcow2 a.qcow2 64M"};
@@ -273,7 +265,7 @@ TEST_CASE("serve: a client that is killed leaves the server for others")
 
 TEST_CASE("serve: --once ends with its client, and writers keep others out")
 {
-    if (!test::has_qemu_img() || !has("qemu-io")) {
+    if (!test::has_qemu_img() || !test::has_program("qemu-io")) {
         return;
     }
     Serving server{"qemu-img create -q -f qcow2 a.qcow2 1M"};
@@ -291,7 +283,8 @@ TEST_CASE("serve: --once ends with its client, and writers keep others out")
 
 TEST_CASE("serve: TLS, with and without certificates of clients")
 {
-    if (!test::has_qemu_img() || !has("openssl") || !has("nbdinfo") || !has("qemu-io")) {
+    if (!test::has_qemu_img() || !test::has_program("openssl") || !test::has_program("nbdinfo") ||
+        !test::has_program("qemu-io")) {
         return;
     }
     const std::string key = " -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes ";
@@ -325,7 +318,7 @@ TEST_CASE("serve: TLS, with and without certificates of clients")
     server.start("-k s --tls-certs other --tls-required a.qcow2");
     CHECK(server.here("nbdinfo " + secure + "no_client\"").find("with TLS") != std::string::npos);
     CHECK(server.try_here("nbdinfo $U").code != 0);
-    if (has("python3")) {
+    if (test::has_program("python3")) {
         const std::string client = "printf '%s' " + kTlsClient + " | python3 - ";
         CHECK(server.try_here(client + "TLSv1_2").output == "TLSv1.2\n");
         CHECK(server.try_here(client + "TLSv1_3").output == "TLSv1.3\n");

@@ -21,15 +21,6 @@ std::string tool()
     return (bin != nullptr ? std::string{bin} : "build/bin") + "/imgtool";
 }
 
-bool has(const std::string& program)
-{
-    const bool found = test::run("command -v " + program).code == 0;
-    if (!found) {
-        WARN("skipped: " + program + " is not installed");
-    }
-    return found;
-}
-
 /// A program in the background that has come up when a file is there.
 class Server {
 public:
@@ -133,7 +124,7 @@ std::string http_url(const TempDir& dir, const std::string& name)
 
 TEST_CASE("nbd: an export is read, written and zeroed")
 {
-    if (!has("qemu-nbd")) {
+    if (!test::has_program("qemu-nbd")) {
         return;
     }
     const TempDir dir;
@@ -163,7 +154,7 @@ TEST_CASE("nbd: an export is read, written and zeroed")
 
 TEST_CASE("nbd: holes are seen, and formats are read over it")
 {
-    if (!has("qemu-nbd")) {
+    if (!test::has_program("qemu-nbd")) {
         return;
     }
     const TempDir dir;
@@ -182,7 +173,7 @@ TEST_CASE("nbd: holes are seen, and formats are read over it")
 
 TEST_CASE("nbd: what is wrong with a server is said in qemu-img's words")
 {
-    if (!has("qemu-nbd")) {
+    if (!test::has_program("qemu-nbd")) {
         return;
     }
     const TempDir dir;
@@ -204,7 +195,7 @@ TEST_CASE("nbd: what is wrong with a server is said in qemu-img's words")
 
 TEST_CASE("nbd: imgtool converts from one server to another")
 {
-    if (!has("qemu-nbd")) {
+    if (!test::has_program("qemu-nbd")) {
         return;
     }
     const TempDir from;
@@ -224,7 +215,7 @@ TEST_CASE("nbd: imgtool converts from one server to another")
 
 TEST_CASE("http: a file is read in ranges, past the cache and through redirections")
 {
-    if (!has("python3")) {
+    if (!test::has_program("python3")) {
         return;
     }
     const TempDir dir;
@@ -243,7 +234,7 @@ TEST_CASE("http: a file is read in ranges, past the cache and through redirectio
 
 TEST_CASE("http: an image there has its backing file beside it, if that is allowed")
 {
-    if (!has("python3")) {
+    if (!test::has_program("python3")) {
         return;
     }
     const TempDir dir;
@@ -260,7 +251,7 @@ TEST_CASE("http: an image there has its backing file beside it, if that is allow
 
 TEST_CASE("http: missing files, other protocols and servers without ranges are errors")
 {
-    if (!has("python3")) {
+    if (!test::has_program("python3")) {
         return;
     }
     const TempDir dir;
@@ -282,7 +273,7 @@ TEST_CASE("http: missing files, other protocols and servers without ranges are e
 
 TEST_CASE("http: a file that changes while it is read is an error, not a mixture")
 {
-    if (!has("python3")) {
+    if (!test::has_program("python3")) {
         return;
     }
     const TempDir dir;

@@ -73,6 +73,17 @@ inline Outcome run(const std::string& command)
     return outcome;
 }
 
+/// Whether a program that a test needs is there; says when the test is skipped for that.
+inline bool has_program(const std::string& program)
+{
+    // mke2fs and its like are not on every user's path.
+    const bool found = run("PATH=$PATH:/usr/sbin:/sbin command -v " + program).code == 0;
+    if (!found) {
+        WARN("skipped: " << program << " is not installed");
+    }
+    return found;
+}
+
 inline void write_file(const std::string& path, std::span<const u8> bytes)
 {
     std::ofstream file{path, std::ios::binary};

@@ -116,6 +116,7 @@ def compare(tool, what, disk, entry, path):
 
 def main():
     imgtool = os.path.abspath(sys.argv[1])
+    os.environ['PATH'] += ':/usr/sbin:/sbin'  # mkfs.ext4 is not on every user's path
     missing = [tool for tool in (PEER, 'mkfs.ext4', 'mkfs.vfat') if shutil.which(tool) is None]
     if missing:
         print(f'skipped: {", ".join(missing)} not installed')

@@ -154,11 +154,6 @@ constexpr std::array kCreateOptions{
     CreateOption{"ivgen-hash-alg", Type::text, "Name of IV generator hash algorithm"},
     CreateOption{"hash-alg", Type::text, "Name of encryption hash algorithm"},
     CreateOption{"iter-time", Type::number, "Time to spend in PBKDF in milliseconds"},
-    CreateOption{"preallocation", Type::text,
-                 "Preallocation mode (allowed values: off, falloc, full)", "", true},
-    CreateOption{"nocow", Type::boolean, "Turn off copy-on-write (valid only on btrfs)", "", true},
-    CreateOption{"extent_size_hint", Type::size,
-                 "Extent size hint for the image file, 0 to disable", "", true},
 };
 constexpr std::array kAmendOptions{
     CreateOption{"state", Type::text, "Select new state of affected keyslots (active/inactive)"},
@@ -187,15 +182,11 @@ Result<Preallocate> preallocation_of(const CreateSettings& settings)
     if (how == "falloc" || how == "full") {
         return how == "full" ? Preallocate::write : Preallocate::reserve;
     }
-    return fail(Errc::invalid_argument,
-                "Parameter 'preallocation' does not accept value '" + how + "'");
+    return fail(Errc::invalid_argument, "invalid parameter value: " + how);
 }
 
 Status check_settings(const CreateSettings& settings)
 {
-    if (crypto::value_of(settings, "nocow") == "on") {
-        return fail(Errc::unsupported, "nocow=on is not supported yet");
-    }
     if (auto how = preallocation_of(settings); !how) {
         return std::move(how).error();
     }
@@ -269,6 +260,7 @@ const FormatDriver kDriver{
     .has_backing = false,
     .measure = measure,
     .packs = false,
+    .preallocates = true,
 };
 
 } // namespace img::luks

@@ -35,7 +35,11 @@ Result<Header> parse(const CreateSettings& settings)
     u64 cluster = 0;
     for (const auto& [name, value] : settings) {
         const u64 number = std::strtoull(value.c_str(), nullptr, 10); // checked when completed
-        (name == "size" ? size : cluster) = rounded_up(number, kSector);
+        if (name == "size") {
+            size = rounded_up(number, kSector);
+        } else if (name == "cluster_size") {
+            cluster = rounded_up(number, kSector);
+        }
     }
     if (cluster >= static_cast<u64>(INT64_MAX) >> 32) {
         return fail(Errc::invalid_argument, "Cluster size is too large");

@@ -30,11 +30,6 @@ constexpr std::array kCreateOptions{
     CreateOption{"encrypt.format", Type::text, "Encrypt the image, format choices: 'aes'"},
     CreateOption{"encrypt.key-secret", Type::text,
                  "ID of the secret that provides the AES encryption key"},
-    CreateOption{"preallocation", Type::text,
-                 "Preallocation mode (allowed values: off, falloc, full)", "", true},
-    CreateOption{"nocow", Type::boolean, "Turn off copy-on-write (valid only on btrfs)", "", true},
-    CreateOption{"extent_size_hint", Type::size,
-                 "Extent size hint for the image file, 0 to disable", "", true},
 };
 
 constexpr std::array kOpenOptions{
@@ -62,9 +57,7 @@ Status apply(Parameters& p, const std::string& name, const std::string& value)
         p.encrypt_format = value;
     } else if (name == "encrypt.key-secret") {
         p.key_secret = value;
-    } else if (name == "preallocation" && value != "off") {
-        return fail(Errc::unsupported, name + "=" + value + " is not supported yet");
-    } // the format of a backing file is not stored; extent_size_hint is a hint
+    } // the format of a backing file is not stored
     return base::ok();
 }
 

@@ -1,7 +1,5 @@
 #include "imgtool/formats/qcow2/l2_entry.hpp"
 
-#include "base/endian.hpp"
-
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -13,40 +11,8 @@ namespace {
 
 using base::Errc;
 using base::fail;
-using base::load_be;
-using base::store_be;
 
 } // namespace
-
-L2Entry L2Rules::load(std::span<const u8> table, u64 index) const
-{
-    const u64 at = index * geometry_.l2_entry_size();
-    return {load_be<u64>(table, at),
-            geometry_.extended_l2 ? load_be<u64>(table, at + sizeof(u64)) : 0};
-}
-
-void L2Rules::store(std::span<u8> table, u64 index, const L2Entry& entry) const
-{
-    const u64 at = index * geometry_.l2_entry_size();
-    store_be<u64>(table, at, entry.word);
-    if (geometry_.extended_l2) {
-        store_be<u64>(table, at + sizeof(u64), entry.bitmap);
-    }
-}
-
-bool L2Rules::has_cluster(const L2Entry& entry) const
-{
-    if ((entry.word & entry::compressed) != 0) {
-        return false;
-    }
-    // In a data file 0 is an offset like any other; the flag tells that it is one.
-    return cluster_at(entry) != 0 || (in_data_file_ && (entry.word & entry::copied) != 0);
-}
-
-bool L2Rules::owns_cluster(const L2Entry& entry) const
-{
-    return has_cluster(entry) && (entry.word & entry::copied) != 0;
-}
 
 ClusterKind L2Rules::kind(const L2Entry& entry, u32 subcluster) const
 {

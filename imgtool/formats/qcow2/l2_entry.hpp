@@ -4,6 +4,7 @@
 // written once for both kinds (qcow2.txt, "L2 table entry" and "Extended L2 Entries").
 #pragma once
 
+#include "base/endian.hpp"
 #include "imgtool/formats/qcow2/layout.hpp"
 
 namespace img::qcow2 {
@@ -50,14 +51,42 @@ public:
           in_data_file_{header.has_data_file()}
     {}
 
-    L2Entry load(std::span<const u8> table, u64 index) const;
-    void store(std::span<u8> table, u64 index, const L2Entry& entry) const;
+    L2Entry load(std::span<const u8> table, u64 index) const
+    {
+        const u64 at = index * geometry_.l2_entry_size();
+        return {base::load_be<u64>(table, at),
+                geometry_.extended_l2 ? base::load_be<u64>(table, at + sizeof(u64)) : 0};
+    }
+    void store(std::span<u8> table, u64 index, const L2Entry& entry) const
+    {
+        const u64 at = index * geometry_.l2_entry_size();
+        base::store_be<u64>(table, at, entry.word);
+        if (geometry_.extended_l2) {
+            base::store_be<u64>(table, at + sizeof(u64), entry.bitmap);
+        }
+    }
 
     /// Whether the entry names a whole cluster of the file.
-    bool has_cluster(const L2Entry& entry) const;
+    bool has_cluster(const L2Entry& entry) const
+    {
+        // In a data file 0 is an offset like any other; the flag tells that it is one.
+        return (entry.word & entry::compressed) == 0 &&
+               (cluster_at(entry) != 0 || (in_data_file_ && (entry.word & entry::copied) != 0));
+    }
     /// Likewise, and nothing else refers to it.
-    bool owns_cluster(const L2Entry& entry) const;
+    bool owns_cluster(const L2Entry& entry) const
+    {
+        return has_cluster(entry) && (entry.word & entry::copied) != 0;
+    }
     u64 cluster_at(const L2Entry& entry) const { return entry.word & entry::offset_mask; }
+    /// An ordinary cluster of this file, or nothing at all, without any subclusters: for walks
+    /// over many entries. Whatever else is worth a closer look.
+    bool is_plain(const L2Entry& entry) const
+    {
+        return ((entry.word & ~(entry::offset_mask | entry::copied)) | entry.bitmap |
+                (entry.word & entry::offset_mask & geometry_.within())) == 0 &&
+               !in_data_file_ && (cluster_at(entry) != 0 || entry.word == 0);
+    }
 
     ClusterKind kind(const L2Entry& entry, u32 subcluster) const;
     /// How many subclusters from `subcluster` on, to the end of the cluster, are of its kind.

@@ -50,9 +50,6 @@ constexpr std::array kCreateOptions{
                  "The external data file must stay valid as a raw image"},
     CreateOption{"lazy_refcounts", Type::boolean, "Postpone refcount updates", "off"},
     CreateOption{"refcount_bits", Type::number, "Width of a reference count entry in bits", "16"},
-    CreateOption{"nocow", Type::boolean, "Turn off copy-on-write (valid only on btrfs)", "", true},
-    CreateOption{"extent_size_hint", Type::size,
-                 "Extent size hint for the image file, 0 to disable", "", true},
 };
 
 constexpr std::array kAmendOptions{
@@ -140,14 +137,7 @@ Status apply(CreateParameters& p, const std::string& name, const std::string& va
         return choose(p.codec, kCodecs, "compression-type", value);
     } else if (name == "preallocation") {
         return choose(p.preallocation, kPreallocations, name, value);
-    } else if (name == "extent_size_hint" || name == "nocow" || value == "off" ||
-               name.starts_with("encrypt")) {
-        // a hint, a matter of the host file, a feature that is not wanted, or for
-        // parse_encryption()
-        return base::ok();
-    } else {
-        return fail(Errc::unsupported, fmt::format("{}={} is not supported yet", name, value));
-    }
+    } // encryption is for parse_encryption()
     return base::ok();
 }
 
@@ -251,6 +241,7 @@ const FormatDriver kDriver{
     .has_backing = true,
     .names_from_cwd = true,
     .measure = measure_from_settings,
+    .preallocates = true,
 };
 
 } // namespace img::qcow2

@@ -34,7 +34,7 @@ private:
     Status count_refblocks();
     Status compare();
     Status compare_all(bool fix);
-    Status compare_one(u64 cluster, bool may_fix_it);
+    Status compare_one(u64 cluster, u64 stored, bool may_fix_it);
 
     void uncount_structures();
     void tell_freed();
@@ -66,8 +66,9 @@ private:
     Refcounts refcounts_;
     bool needs_rebuild_ = false;
     bool rebuilt_ = false;
-    u64 rebuild_problems_ = 0; // what a rebuild puts right
-    u64 table_problems_ = 0;   // what it does not
+    bool flags_differ_ = false; // a "copied" flag from its cluster's count
+    u64 rebuild_problems_ = 0;  // what a rebuild puts right
+    u64 table_problems_ = 0;    // what it does not
 };
 
 Result<CheckReport> Checker::run(const SnapshotTable& snapshots)
@@ -121,7 +122,7 @@ Status Checker::count_refblocks()
             }
         }
         if (!wrong.empty()) {
-            problem(std::move(wrong));
+            problem(wrong);
             ++rebuild_problems_;
             needs_rebuild_ = true;
         }
@@ -129,30 +130,28 @@ Status Checker::count_refblocks()
     return base::ok();
 }
 
-Status Checker::compare_one(u64 cluster, bool may_fix_it)
+Status Checker::compare_one(u64 cluster, u64 stored, bool may_fix_it)
 {
-    auto stored = refcounts_.get(cluster);
-    if (!stored) {
-        return std::move(stored).error();
-    }
-    const u64 real = counter_.counts().get(cluster);
-    if (stored.value() != 0 || real != 0) {
+    const CountMap::Uses uses = counter_.counts().uses(cluster);
+    const u64 real = uses.count;
+    if (stored != 0 || real != 0) {
         report_.image_end_offset =
             std::max(report_.image_end_offset, (cluster + 1) << geometry_.cluster_bits);
     }
-    if (stored.value() == real) {
+    if (stored == real) {
+        flags_differ_ = flags_differ_ || (real == 1 ? uses.shared : uses.flagged) != 0;
         return base::ok();
     }
-    const bool leak = stored.value() > real;
+    const bool leak = stored > real;
     // A used cluster counted as free: whatever else is counted is not to be trusted either.
-    needs_rebuild_ = needs_rebuild_ || stored.value() == 0;
+    needs_rebuild_ = needs_rebuild_ || stored == 0;
     const bool fix =
         may_fix_it && may_fix(leak) && !needs_rebuild_ && real <= geometry_.refcount_max();
     problem(fmt::format("{} cluster {} refcount={} reference={}",
                         fix    ? "Repairing"
                         : leak ? "Leaked"
                                : "ERROR",
-                        cluster, stored.value(), real));
+                        cluster, stored, real));
     if (fix) {
         ++(leak ? report_.leaks_fixed : report_.corruptions_fixed);
         return refcounts_.set(cluster, real);
@@ -184,13 +183,22 @@ Status Checker::compare()
 
 Status Checker::compare_all(bool fix)
 {
+    if (!fix) {
+        return refcounts_.each({0, counter_.file_clusters()}, [this](u64 cluster, u64 stored) {
+            return compare_one(cluster, stored, false);
+        });
+    }
     for (u64 cluster = 0; cluster < counter_.file_clusters(); ++cluster) {
         if (refcounts_.crowded()) {
             if (auto done = refcounts_.write_blocks(); !done) {
                 return done;
             }
         }
-        if (auto done = compare_one(cluster, fix); !done) {
+        auto stored = refcounts_.get(cluster);
+        if (!stored) {
+            return std::move(stored).error();
+        }
+        if (auto done = compare_one(cluster, stored.value(), true); !done) {
             return done;
         }
     }
@@ -323,8 +331,13 @@ Status Checker::check_copied_in_l2(u64 offset)
     return changed && may_fix_flags() ? file_.write(FileOffset{offset}, bytes) : base::ok();
 }
 
+/// Only where a flag is known to differ, or something else was wrong, are the tables read again.
 Status Checker::check_copied_flags()
 {
+    if (!flags_differ_ && !needs_rebuild_ && report_.corruptions == 0 && report_.leaks == 0 &&
+        report_.corruptions_fixed == 0 && report_.leaks_fixed == 0) {
+        return base::ok();
+    }
     std::vector<u8> l1(u64{header_.l1_size} * sizeof(u64));
     if (auto read = read_padded(file_, FileOffset{header_.l1_offset}, l1); !read) {
         return read;

@@ -115,6 +115,8 @@ private:
     Status visit_tables(std::span<const u64> l1, const TableVisitor& visit);
     ClusterRun clusters_of(const L2Entry& l2_entry) const;
     Status change_counts(const ClusterRun& run, CountChange change);
+    Status visit_runs(std::span<const u8> table,
+                      const std::function<Status(const ClusterRun&)>& visit);
     Status change_table_counts(u64 at, std::span<const u8> table, CountChange change);
     Status release_tables(std::span<const u64> l1);
 

@@ -280,7 +280,10 @@ Status Qcow2Image::move_l1(u64 entries)
 Status Qcow2Image::hide_backing_in_last(u64 begin)
 {
     auto at = l2_place_for_write(begin);
-    auto old = at ? load_entry(at.value(), 0) : Result<L2Entry>{std::move(at).error()};
+    if (!at) {
+        return std::move(at).error();
+    }
+    auto old = load_entry(at.value(), 0);
     if (!old) {
         return std::move(old).error();
     }

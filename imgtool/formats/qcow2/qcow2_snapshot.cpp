@@ -110,27 +110,24 @@ void Qcow2Image::PendingTables::add(u64 at, std::span<const u8> table)
 /// Whether each cluster of a table can be referred to once more.
 Status Qcow2Image::check_shareable(u64 at, std::span<const u8> table)
 {
-    const L2Entry table_entry{at, 0}; // the table itself is a cluster like those it names
-    for (u64 i = 0; i <= geometry_.l2_entries(); ++i) {
-        const L2Entry e = i == 0 ? table_entry : rules_.load(table, i - 1);
-        const ClusterRun run = clusters_of(e);
-        for (u64 cluster = run.first; cluster < run.first + run.count; ++cluster) {
-            if (cluster / geometry_.refblock_entries() >= kMaxReftableBytes / sizeof(u64)) {
-                return fail(Errc::corrupt, "File too large");
+    const auto check = [this](const ClusterRun& run) -> Status {
+        const u64 last_block = (run.first + run.count - 1) / geometry_.refblock_entries();
+        if (last_block >= kMaxReftableBytes / sizeof(u64)) {
+            return fail(Errc::corrupt, "File too large");
+        }
+        return refcounts_.each(run, [this](u64, u64 count) -> Status {
+            if (count == geometry_.refcount_max()) {
+                return fail(Errc::unsupported, "Invalid argument");
             }
-            auto count = refcounts_.get(cluster);
-            if (!count) {
-                return std::move(count).error();
-            }
-            if (count.value() == geometry_.refcount_max()) {
-                return fail(Errc::invalid_argument, "Invalid argument");
-            }
-            if (count.value() == 0) { // what it refers to is not its own
+            if (count == 0) { // what it refers to is not its own
                 return fail(Errc::corrupt, "Resource temporarily unavailable");
             }
-        }
-    }
-    return base::ok();
+            return base::ok();
+        });
+    };
+    // The table itself is a cluster like those it names.
+    auto good = check({at >> geometry_.cluster_bits, 1});
+    return good ? visit_runs(table, check) : std::move(good);
 }
 
 /// Counts everything below `l1` once more, and takes the "copied" flags out of its L2 tables.

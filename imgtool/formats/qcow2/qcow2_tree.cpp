@@ -76,14 +76,15 @@ Status Qcow2Image::change_counts(const ClusterRun& run, CountChange change)
     return change == CountChange::up ? refcounts_.increase(run) : refcounts_.decrease(run);
 }
 
-/// One reference more or less for a table and each cluster that it names.
-Status Qcow2Image::change_table_counts(u64 at, std::span<const u8> table, CountChange change)
+/// The host clusters that a table's entries name, neighbours together.
+Status Qcow2Image::visit_runs(std::span<const u8> table,
+                              const std::function<Status(const ClusterRun&)>& visit)
 {
-    ClusterRun run{0, 0}; // neighbours are counted together
+    ClusterRun run{0, 0};
     for (u64 i = 0; i < geometry_.l2_entries(); ++i) {
         const L2Entry l2_entry = rules_.load(table, i);
-        if (auto good = rules_.check(l2_entry, rules_.cluster_at(l2_entry)); !good) {
-            return good;
+        if (l2_entry.word == 0) {
+            continue;
         }
         const ClusterRun next = clusters_of(l2_entry);
         if (next.count == 0) {
@@ -93,15 +94,31 @@ Status Qcow2Image::change_table_counts(u64 at, std::span<const u8> table, CountC
             run.count += next.count;
             continue;
         }
-        if (auto done = change_counts(run, change); !done) {
-            return done;
+        if (run.count != 0) {
+            if (auto done = visit(run); !done) {
+                return done;
+            }
         }
         run = next;
     }
-    if (auto done = change_counts(run, change); !done) {
-        return done;
+    return run.count == 0 ? base::ok() : visit(run);
+}
+
+/// One reference more or less for a table and each cluster that it names.
+Status Qcow2Image::change_table_counts(u64 at, std::span<const u8> table, CountChange change)
+{
+    for (u64 i = 0; i < geometry_.l2_entries(); ++i) {
+        const L2Entry l2_entry = rules_.load(table, i);
+        if (rules_.is_plain(l2_entry)) {
+            continue;
+        }
+        if (auto good = rules_.check(l2_entry, rules_.cluster_at(l2_entry)); !good) {
+            return good;
+        }
     }
-    return change_counts({at >> geometry_.cluster_bits, 1}, change);
+    auto done = visit_runs(
+        table, [&](const ClusterRun& run) -> Status { return change_counts(run, change); });
+    return done ? change_counts({at >> geometry_.cluster_bits, 1}, change) : std::move(done);
 }
 
 /// Takes one reference from everything below `l1`, to which nothing on stable storage leads any

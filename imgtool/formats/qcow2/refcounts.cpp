@@ -108,9 +108,9 @@ Result<Refcounts::Place> Refcounts::place_of(u64 cluster)
                                                "{:#x})",
                                                block, table_index));
     }
-    const u64 per_slice = cache_.slice_size() * 8 >> geometry_.refcount_order;
     const u64 index = cluster % geometry_.refblock_entries();
-    return Place{block + index / per_slice * cache_.slice_size(), index % per_slice};
+    return Place{block + index / counts_per_slice() * cache_.slice_size(),
+                 index % counts_per_slice()};
 }
 
 Result<u64> Refcounts::get(u64 cluster)
@@ -149,43 +149,89 @@ Status Refcounts::set(u64 cluster, u64 value)
     return base::ok();
 }
 
-Status Refcounts::increase(const ClusterRun& run)
+Status Refcounts::each(const ClusterRun& run,
+                       const std::function<Status(u64 cluster, u64 count)>& look)
 {
-    for (u64 c = run.first; c < run.first + run.count; ++c) {
-        auto count = get(c);
-        if (!count) {
-            return std::move(count).error();
+    for (u64 c = run.first; c < run.first + run.count;) {
+        auto place = place_of(c);
+        if (!place) {
+            return std::move(place).error();
         }
-        if (count.value() == geometry_.refcount_max()) {
-            return fail(Errc::unsupported, "the refcount width of the image is too small for one "
-                                           "more reference");
+        const u64 end =
+            std::min(run.first + run.count, (c / counts_per_slice() + 1) * counts_per_slice());
+        std::span<const u8> slice;
+        if (place.value().slice != 0) {
+            auto read = cache_.get(place.value().slice);
+            if (!read) {
+                return std::move(read).error();
+            }
+            slice = read.value();
         }
-        if (auto done = set(c, count.value() + 1); !done) {
-            return done;
+        for (u64 index = place.value().index; c < end; ++c, ++index) {
+            const u64 count =
+                slice.empty() ? 0 : load_refcount(slice, index, geometry_.refcount_order);
+            if (auto done = look(c, count); !done) {
+                return done;
+            }
         }
     }
     return base::ok();
 }
 
-Status Refcounts::decrease(const ClusterRun& run)
+Status Refcounts::change(const ClusterRun& run, bool up)
 {
-    if (run.count != 0) {
+    if (!up && run.count != 0) {
         file_.announce(DebugEvent::cluster_free);
     }
-    for (u64 c = run.first; c < run.first + run.count; ++c) {
-        auto count = get(c);
-        if (!count) {
-            return std::move(count).error();
-        }
-        if (count.value() == 0) {
+    for (u64 c = run.first; c < run.first + run.count;) {
+        const auto uncounted = [&c] {
             return fail(Errc::corrupt,
                         fmt::format("cluster {} is in use, but its refcount is 0", c));
+        };
+        if (up) {
+            if (auto block = add_block(c / geometry_.refblock_entries()); !block) {
+                return block;
+            }
         }
-        if (auto done = set(c, count.value() - 1); !done) {
-            return done;
+        auto place = place_of(c);
+        if (!place) {
+            return std::move(place).error();
+        }
+        if (place.value().slice == 0) {
+            return uncounted();
+        }
+        auto slice = cache_.get_for_write(place.value().slice);
+        if (!slice) {
+            return std::move(slice).error();
+        }
+        const u64 end =
+            std::min(run.first + run.count, (c / counts_per_slice() + 1) * counts_per_slice());
+        for (u64 index = place.value().index; c < end; ++c, ++index) {
+            const u64 old = load_refcount(slice.value(), index, geometry_.refcount_order);
+            if (up && old == geometry_.refcount_max()) {
+                return fail(Errc::unsupported, "the refcount width of the image is too small for "
+                                               "one more reference");
+            }
+            if (!up && old == 0) {
+                return uncounted();
+            }
+            store_refcount(slice.value(), index, geometry_.refcount_order, up ? old + 1 : old - 1);
+            if (!up && old == 1) {
+                hint_ = std::min(hint_, c);
+            }
         }
     }
     return base::ok();
+}
+
+Status Refcounts::increase(const ClusterRun& run)
+{
+    return change(run, true);
+}
+
+Status Refcounts::decrease(const ClusterRun& run)
+{
+    return change(run, false);
 }
 
 Result<bool> Refcounts::is_free(u64 cluster)

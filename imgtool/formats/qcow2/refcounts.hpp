@@ -45,6 +45,8 @@ public:
 
     Result<u64> get(u64 cluster);
     Status set(u64 cluster, u64 value);
+    /// Calls `look` with each cluster of the run and its count, until that fails.
+    Status each(const ClusterRun& run, const std::function<Status(u64 cluster, u64 count)>& look);
     Status increase(const ClusterRun& run);
     Status decrease(const ClusterRun& run);
 
@@ -80,6 +82,8 @@ private:
         u64 index; // of the count in the slice
     };
     Result<Place> place_of(u64 cluster); // `slice` is 0 where there is no block
+    u64 counts_per_slice() const { return cache_.slice_size() * 8 >> geometry_.refcount_order; }
+    Status change(const ClusterRun& run, bool up);
     Result<bool> is_free(u64 cluster);
     Status add_block(u64 table_index);
     Result<bool> counts_nothing(u64 table_index);

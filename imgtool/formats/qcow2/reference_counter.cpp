@@ -1,6 +1,7 @@
 #include "imgtool/formats/qcow2/reference_counter.hpp"
 
 #include "base/endian.hpp"
+#include "imgtool/ops/zero_scan.hpp"
 
 #include <fmt/format.h>
 
@@ -10,37 +11,31 @@ namespace img::qcow2 {
 
 using base::load_be;
 
-u32 CountMap::get(u64 cluster) const
+CountMap::Uses CountMap::find(u64 cluster) const
 {
-    if (cluster / kPageSize != last_page_) {
-        const auto it = pages_.find(cluster / kPageSize);
-        if (it == pages_.end()) {
-            return 0;
-        }
-        last_page_ = it->first;
-        last_ = it->second.get();
+    const auto it = pages_.find(cluster / kPageSize);
+    if (it == pages_.end()) {
+        return {};
     }
+    last_page_ = it->first;
+    last_ = it->second.get();
     return last_[cluster % kPageSize];
 }
 
-void CountMap::increment(u64 cluster)
+void CountMap::make_page(u64 cluster)
 {
-    if (cluster / kPageSize != last_page_) {
-        auto& page = pages_[cluster / kPageSize];
-        if (!page) {
-            page = std::make_unique<u32[]>(kPageSize);
-        }
-        last_page_ = cluster / kPageSize;
-        last_ = page.get();
+    auto& page = pages_[cluster / kPageSize];
+    if (!page) {
+        page = std::make_unique<Uses[]>(kPageSize);
     }
-    ++last_[cluster % kPageSize];
-    end_ = std::max(end_, cluster + 1);
+    last_page_ = cluster / kPageSize;
+    last_ = page.get();
 }
 
 void CountMap::decrement(u64 cluster)
 {
     if (get(cluster) != 0) {
-        --last_[cluster % kPageSize];
+        --last_[cluster % kPageSize].count;
     }
 }
 
@@ -68,15 +63,35 @@ void ReferenceCounter::count(u64 at, u64 length)
                                    at, length));
     }
     for (u64 cluster = first; cluster <= last; ++cluster) {
-        if (counts_.get(cluster) == geometry_.refcount_max()) {
-            corrupt(fmt::format("ERROR: overflow cluster offset={:#x}\n"
-                                "Use qemu-img amend to increase the refcount entry width or "
-                                "qemu-img convert to create a clean copy if the image cannot be "
-                                "opened for writing",
-                                cluster << geometry_.cluster_bits));
-            continue;
-        }
-        counts_.increment(cluster);
+        count_one(cluster);
+    }
+}
+
+void ReferenceCounter::count_one(u64 cluster)
+{
+    CountMap::Uses& uses = counts_.use(cluster);
+    if (uses.count == std::min(geometry_.refcount_max(), u64{CountMap::kMaxCount})) {
+        return corrupt(fmt::format("ERROR: overflow cluster offset={:#x}\n"
+                                   "Use qemu-img amend to increase the refcount entry width or "
+                                   "qemu-img convert to create a clean copy if the image cannot be "
+                                   "opened for writing",
+                                   cluster << geometry_.cluster_bits));
+    }
+    ++uses.count;
+}
+
+void ReferenceCounter::count_flagged(u64 at, bool copied)
+{
+    const u64 cluster = at >> geometry_.cluster_bits;
+    if (cluster >= file_clusters_) {
+        return count(at, geometry_.cluster_size());
+    }
+    count_one(cluster);
+    CountMap::Uses& uses = counts_.use(cluster);
+    if (copied) {
+        uses.flagged = 1;
+    } else {
+        uses.shared = 1;
     }
 }
 
@@ -179,9 +194,44 @@ void ReferenceCounter::count_data(const L2Entry& l2_entry, u64 index, Table tabl
         }
         next_contiguous = offset + geometry_.cluster_size();
     }
-    if (!header_.has_data_file()) {
-        count(offset, geometry_.cluster_size());
+    if (header_.has_data_file()) {
+        return;
     }
+    if (table == Table::active && (offset & geometry_.within()) == 0) {
+        return count_flagged(offset, (l2_entry.word & entry::copied) != 0);
+    }
+    count(offset, geometry_.cluster_size());
+}
+
+/// Counts what needs no second look: entries of nothing, and of ordinary clusters of data. Returns
+/// the first index at which there is something else, or the end.
+u64 ReferenceCounter::count_plain(std::span<const u8> table, u64 first, Table kind,
+                                  u64& next_contiguous)
+{
+    const u64 end = geometry_.l2_entries();
+    if (geometry_.extended_l2 || header_.has_data_file() || kind != Table::active) {
+        return first;
+    }
+    constexpr u64 kLook = 64; // entries
+    for (u64 i = first; i < end; ++i) {
+        const u64 word = load_be<u64>(table, i * sizeof(u64));
+        if (word == 0) {
+            if (i % kLook == 0 && i + kLook <= end &&
+                is_zero(table.subspan(i * sizeof(u64), kLook * sizeof(u64)))) {
+                i += kLook - 1;
+            }
+            continue;
+        }
+        if (!rules_.is_plain({word, 0})) {
+            return i;
+        }
+        const u64 offset = word & entry::offset_mask;
+        ++report_.allocated_clusters;
+        report_.fragmented_clusters += next_contiguous != 0 && offset != next_contiguous ? 1 : 0;
+        next_contiguous = offset + geometry_.cluster_size();
+        count_flagged(offset, (word & entry::copied) != 0);
+    }
+    return end;
 }
 
 Status ReferenceCounter::count_l2(u64 offset, Table table)
@@ -193,6 +243,10 @@ Status ReferenceCounter::count_l2(u64 offset, Table table)
     u64 next_contiguous = 0;
     bool mended = false;
     for (u64 i = 0; i < geometry_.l2_entries(); ++i) {
+        i = count_plain(bytes, i, table, next_contiguous);
+        if (i == geometry_.l2_entries()) {
+            break;
+        }
         L2Entry l2_entry = rules_.load(bytes, i);
         if (l2_entry == L2Entry{}) {
             continue;
@@ -231,7 +285,11 @@ Status ReferenceCounter::count_l1(u64 offset, u32 entries, Table table)
                                 l2));
             continue;
         }
-        count(l2, geometry_.cluster_size());
+        if (table == Table::active) {
+            count_flagged(l2, (l1_entry & entry::copied) != 0);
+        } else {
+            count(l2, geometry_.cluster_size());
+        }
         if (l2 >> geometry_.cluster_bits >= file_clusters_) {
             continue; // reported by count()
         }

@@ -153,12 +153,6 @@ Result<std::unique_ptr<Image>> open(std::unique_ptr<ByteSource> file, OpenContex
 
 constexpr std::array kCreateOptions{
     CreateOption{"size", CreateOption::Type::size, "Virtual disk size"},
-    CreateOption{"nocow", CreateOption::Type::boolean,
-                 "Turn off copy-on-write (valid only on btrfs)", "", true},
-    CreateOption{"preallocation", CreateOption::Type::text,
-                 "Preallocation mode (allowed values: off, falloc, full)", "", true},
-    CreateOption{"extent_size_hint", CreateOption::Type::size,
-                 "Extent size hint for the image file, 0 to disable", "", true},
 };
 
 struct Parameters {
@@ -180,10 +174,9 @@ Result<Parameters> parse(const CreateSettings& settings)
                 return fail(Errc::invalid_argument, "Unsupported preallocation mode: metadata");
             }
             if (p.how == Preallocate::none && value != "off") {
-                return fail(Errc::invalid_argument,
-                            "Parameter 'preallocation' does not accept value '" + value + "'");
+                return fail(Errc::invalid_argument, "invalid parameter value: " + value);
             }
-        } // nocow is the file's; extent_size_hint is a hint, which we are free not to take
+        }
     }
     return p;
 }
@@ -223,6 +216,7 @@ const FormatDriver kDriver{
     .has_backing = false,
     .measure = measure,
     .packs = false,
+    .preallocates = true,
 };
 
 } // namespace img::raw

@@ -42,15 +42,9 @@ constexpr std::array kCreateOptions{
                  "monolithicFlat | twoGbMaxExtentSparse | twoGbMaxExtentFlat | streamOptimized} "},
     CreateOption{"zeroed_grain", Type::boolean,
                  "Enable efficient zero writes using the zeroed-grain GTE feature"},
-    CreateOption{"nocow", Type::boolean, "Turn off copy-on-write (valid only on btrfs)", "", true},
-    CreateOption{"preallocation", Type::text,
-                 "Preallocation mode (allowed values: off, falloc, full)", "", true},
-    CreateOption{"extent_size_hint", Type::size,
-                 "Extent size hint for the image file, 0 to disable", "", true},
 };
 
 constexpr std::array<std::string_view, 4> kAdapters{"ide", "lsilogic", "buslogic", "legacyESX"};
-constexpr std::array<std::string_view, 3> kFilePreallocations{"off", "falloc", "full"};
 
 struct Subformat {
     std::string_view name;
@@ -93,11 +87,7 @@ Status apply(CreateParameters& p, const std::string& name, const std::string& va
         p.subformat = known->value;
     } else if (name == "zeroed_grain") {
         p.zeroed_grain = value == "on";
-    } else if (name == "preallocation" && std::ranges::none_of(kFilePreallocations, is_value)) {
-        return bad_value(value); // otherwise of the empty file, which has nothing to preallocate
-    } else if (name == "nocow" && value == "on") {
-        return fail(Errc::unsupported, "nocow=on is not supported yet");
-    } // backing_fmt is looked at by create(); extent_size_hint is a hint
+    } // backing_fmt is looked at by create()
     return base::ok();
 }
 
