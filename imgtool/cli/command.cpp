@@ -66,7 +66,7 @@ OptionReader::OptionReader(int argc, char** argv, const char* short_options,
                            const option* long_options, Options where)
     : argc_{argc}, argv_{argv}, short_options_{std::string{where == Options::first ? "+:" : ":"} +
                                                short_options},
-      long_options_{long_options}
+      long_options_{long_options}, where_{where}
 {
     optind = 0; // glibc: forget what was parsed before
 }
@@ -78,7 +78,7 @@ int OptionReader::next()
         misuse(std::string{"missing argument for option '"} + argv_[optind - 1] + "'");
         return kBad;
     }
-    if (c == 'h') {
+    if (c == 'h' && where_ == Options::anywhere) { // else it is the program's
         print_command_help(argv_[0]);
         std::exit(kSuccess);
     }

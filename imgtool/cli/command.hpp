@@ -60,6 +60,7 @@ private:
     char** argv_;
     std::string short_options_;
     const option* long_options_;
+    Options where_;
 };
 
 // Values of long options without a letter.

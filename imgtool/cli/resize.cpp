@@ -1,5 +1,4 @@
 // imgtool resize
-#include "imgtool/cli/help.hpp"
 #include "imgtool/cli/open_named.hpp"
 #include "imgtool/ops/create.hpp"
 
@@ -7,7 +6,6 @@
 
 #include <array>
 #include <cstdio>
-#include <cstdlib>
 #include <optional>
 
 namespace img::cli {
@@ -82,7 +80,7 @@ bool take(int c, const char* value, Request& request)
 bool parse(int argc, char** argv, Request& request)
 {
     const std::string_view last = argv[argc - 1];
-    const bool help = argc == 2 && (last == "-h" || last == "--help");
+    const bool help = last == "-h" || last == "--help";
     if (argc < 3 && !help) {
         misuse("Not enough arguments");
         return false;

@@ -322,12 +322,12 @@ void Converter::pack(Workspace& w, Workspace::Run& run)
     }
 }
 
-/// Whether all of the job is plain data of files.
+/// Whether all of the job is plain data of files, or zero.
 bool Converter::can_offload(const ConvertJob& job) const
 {
     return offload_ && job.kind == ConvertJob::Kind::data &&
            std::ranges::all_of(job.pieces, [](const Piece& piece) {
-               return piece.through == nullptr && piece.extent.kind == Extent::Kind::data &&
+               return piece.through == nullptr && piece.extent.kind != Extent::Kind::compressed &&
                       piece.extent.sealing.cipher == nullptr;
            });
 }
@@ -338,8 +338,9 @@ Status Converter::offload(Workspace& w)
     u64 at = w.job.at;
     for (const Piece& piece : std::exchange(w.job.pieces, {})) {
         const u64 length = piece.extent.length;
-        const u64 copied = offload_ ? copy_by_host(piece, at) : 0;
-        offload_ = copied != 0; // else neither would the next
+        const bool is_data = piece.extent.kind == Extent::Kind::data;
+        const u64 copied = offload_ && is_data ? copy_by_host(piece, at) : 0;
+        offload_ = offload_ && (copied != 0 || !is_data); // else neither would the next
         if (copied < length) {
             Piece rest = piece;
             rest.extent.at.bytes += copied;

@@ -219,6 +219,7 @@ const FormatDriver kDriver{
     .check_settings = check_settings,
     .create = create,
     .create_options = kCreateOptions,
+    .packs = false,
 };
 
 } // namespace img::vhdx
