@@ -63,9 +63,10 @@ int misuse(std::string_view message)
 }
 
 OptionReader::OptionReader(int argc, char** argv, const char* short_options,
-                           const option* long_options)
-    : argc_{argc}, argv_{argv}, short_options_{std::string{":"} + short_options}, long_options_{
-                                                                                      long_options}
+                           const option* long_options, Options where)
+    : argc_{argc}, argv_{argv}, short_options_{std::string{where == Options::first ? "+:" : ":"} +
+                                               short_options},
+      long_options_{long_options}
 {
     optind = 0; // glibc: forget what was parsed before
 }

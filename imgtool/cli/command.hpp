@@ -38,11 +38,15 @@ int report(std::string_view message);
 /// The same for a wrong command line, pointing to --help.
 int misuse(std::string_view message);
 
+/// Where options may stand: anywhere among the operands, or before the first one only.
+enum class Options : u8 { anywhere, first };
+
 /// Reads one option after another; messages for wrong ones are printed here. -h prints the
 /// command's help page and ends the program.
 class OptionReader {
 public:
-    OptionReader(int argc, char** argv, const char* short_options, const option* long_options);
+    OptionReader(int argc, char** argv, const char* short_options, const option* long_options,
+                 Options where = Options::anywhere);
 
     static constexpr int kEnd = -1;
     static constexpr int kBad = -2; // has been reported

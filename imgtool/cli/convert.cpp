@@ -119,7 +119,7 @@ bool Conversion::open_sources()
 /// -l: from now on the first source reads as that snapshot does.
 bool Conversion::choose_snapshot()
 {
-    if (sources_.size() > 1 && !request_.snapshot.either.empty()) {
+    if (sources_.size() > 1 && !request_.snapshot.either.value_or("").empty()) {
         return fail("No support for concatenating multiple snapshot");
     }
     return view_snapshot(*sources_[0], request_.snapshot);
@@ -289,10 +289,6 @@ bool Conversion::open_target()
                  .cache = request_.cache,
                  .format_options = key_secrets(request_.settings),
                  .identity = content_identity_ ? content_identity_.get() : &Identity::of_host()});
-    if (target_ != nullptr && request_.compress &&
-        target_->layers().front().image->info().cluster_size == 0) {
-        return fail("invalid cluster size");
-    }
     return target_ != nullptr;
 }
 
@@ -303,8 +299,13 @@ bool Conversion::check_target()
     if (request_.bitmaps && (bitmaps == nullptr || !bitmaps->can_add())) {
         return fail(fmt::format("Format driver '{}' does not support bitmaps", top.format));
     }
-    if (request_.compress && !top.image->packing()) {
+    // Variants that do not compress, of formats that can, are written as they are.
+    const FormatDriver* format = find_format(top.format);
+    if (request_.compress && !top.image->packing() && (format == nullptr || !format->packs)) {
         return fail("Compression not supported for this file format");
+    }
+    if (request_.compress && top.image->info().cluster_size == 0) {
+        return fail("invalid cluster size");
     }
     if (request_.skip_create && target_->size() < total_) {
         return fail("output file is smaller than input file");
@@ -379,15 +380,18 @@ bool Conversion::copy()
 {
     const bool fresh = !request_.skip_create && !is_block_device(request_.target);
     RateLimit limit{request_.rate};
-    ConvertOptions options{.sparse_size = request_.sparse_size.value_or(4096),
-                           .compress = request_.compress,
-                           .target_is_zero = request_.target_is_zero ||
-                                             (fresh && backing_.empty() &&
-                                              target_->layers().front().image->is_zero_when_new()),
-                           .target_has_backing = !backing_.empty(),
-                           .own_zeroes = request_.skip_create,
-                           .threads = request_.threads,
-                           .progress = [this](u64 done, u64 total) { return show(done, total); }};
+    ConvertOptions options{
+        .sparse_size = request_.sparse_size.value_or(4096),
+        .compress = request_.compress,
+        .target_is_zero =
+            request_.target_is_zero ||
+            (fresh && backing_.empty() && target_->layers().front().image->is_zero_when_new()),
+        .target_has_backing = !backing_.empty(),
+        .own_zeroes = request_.skip_create,
+        // Where zeroes are kept, nothing needs to be looked at.
+        .offload = !request_.salvage && (request_.copy_range || request_.sparse_size == u64{0}),
+        .threads = request_.threads,
+        .progress = [this](u64 done, u64 total) { return show(done, total); }};
     if (request_.salvage) {
         options.threads = 1; // what is lost is told in order
         options.salvage = loss_sink("offset");

@@ -4,6 +4,7 @@
 #include "imgtool/cli/object.hpp"
 #include "imgtool/formats/all.hpp"
 #include "imgtool/node/name.hpp"
+#include "imgtool/node/node.hpp"
 #include "imgtool/open.hpp"
 
 #include <fmt/format.h>
@@ -168,6 +169,11 @@ std::string describe(const Request& request, const CreateSettings& settings)
 
 Status create(const Request& request, const FormatDriver& format)
 {
+    if (node::has_protocol(request.path)) {
+        if (auto known = node::parse_name(request.path); !known) {
+            return std::move(known).error();
+        }
+    }
     // Types and names first: nothing is looked at for a request that makes no sense.
     CreateSettings settings = request.settings;
     const std::string* size_setting = find(request.settings, "size");

@@ -112,7 +112,9 @@ constexpr std::array kPages{
       --reproducible     the same input always gives the same bytes
   -m n                   at most so many threads
   -r rate                bytes a second, at most
-  -C, -W                 taken and without effect)",
+  -C                     let the host copy from file to file (to raw; so does -S 0): blocks
+                         are shared where the file system can, and zeroes are not looked for
+  -W                     taken and without effect)",
          "FtTioUqp",
          "convert -O qcow2 disk.raw disk.qcow2\n"
          "convert -c -O qcow2 -o compression_type=zstd disk.raw disk.qcow2\n"
@@ -277,7 +279,8 @@ void print_help()
     fmt::print("usage: {0} [standard options] command [command options]\n"
                "Disk image utility\n\n"
                "    '-h', '--help'       display this help and exit\n"
-               "    '-V', '--version'    output version information and exit\n\n"
+               "    '-V', '--version'    output version information and exit\n"
+               "    '-T', '--trace'      taken for qemu-img's sake; there are no trace events\n\n"
                "Command syntax ('{0} command --help' tells what the options mean):\n",
                program_name());
     for (const Command& command : all_commands()) {

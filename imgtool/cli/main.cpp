@@ -2,9 +2,12 @@
 #include "imgtool/cli/command.hpp"
 #include "imgtool/cli/help.hpp"
 
+#include <fmt/format.h>
+
 #include <array>
 #include <cstdio>
-#include <cstring>
+#include <string>
+#include <string_view>
 
 namespace img::cli {
 
@@ -124,25 +127,65 @@ int run_command(int argc, char** argv)
     return misuse(std::string{"Command not found: "} + name);
 }
 
+/// -T: "[enable=]pattern". We have no trace events, and say so as qemu-img says it of those it has
+/// not. False when it was refused, and that was reported.
+bool take_trace(std::string_view text)
+{
+    CreateSettings settings;
+    bool help = false;
+    const std::size_t end = text.find_first_of(",=");
+    const bool is_short = end == std::string_view::npos || text[end] == ',';
+    parse_settings(is_short ? "enable=" + std::string{text} : std::string{text}, settings, help);
+    for (const auto& [name, value] : settings) {
+        if (name == "events" || name == "file") {
+            report(fmt::format("--trace {}= is not supported", name));
+            return false;
+        }
+        if (name != "enable") {
+            report(fmt::format("Invalid parameter '{}'", name));
+            return false;
+        }
+        const std::string event = value.substr(value.starts_with('-') ? 1 : 0);
+        if (!event.empty() && event.find_first_of("*?") == std::string::npos) {
+            report(fmt::format("warning: trace event '{}' does not exist", event));
+        }
+    }
+    return true;
+}
+
 int run_program(int argc, char** argv)
 {
     set_program_name(argc > 0 ? argv[0] : "imgtool");
     if (argc < 2) {
         return misuse("Not enough arguments");
     }
-    const char* first = argv[1];
-    if (std::strcmp(first, "-h") == 0 || std::strcmp(first, "--help") == 0) {
-        print_help();
-        return kSuccess;
+    constexpr std::array<option, 4> kLong{{{"help", no_argument, nullptr, 'h'},
+                                           {"version", no_argument, nullptr, 'V'},
+                                           {"trace", required_argument, nullptr, 'T'},
+                                           {}}};
+    OptionReader reader{argc, argv, "hVT:", kLong.data(), Options::first};
+    for (int c = reader.next(); c != OptionReader::kEnd; c = reader.next()) {
+        switch (c) {
+        case 'h':
+            print_help();
+            return kSuccess;
+        case 'V':
+            print_version();
+            return kSuccess;
+        case 'T':
+            if (!take_trace(reader.value())) {
+                return kFailure;
+            }
+            break;
+        default:
+            return kFailure;
+        }
     }
-    if (std::strcmp(first, "-V") == 0 || std::strcmp(first, "--version") == 0) {
-        print_version();
-        return kSuccess;
+    const auto operands = reader.operands();
+    if (operands.empty()) {
+        return misuse("Not enough arguments");
     }
-    if (first[0] == '-') {
-        return misuse(std::string{"unrecognized option '"} + first + "'");
-    }
-    return run_command(argc - 1, argv + 1);
+    return run_command(static_cast<int>(operands.size()), operands.data());
 }
 
 } // namespace

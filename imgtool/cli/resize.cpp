@@ -1,4 +1,5 @@
 // imgtool resize
+#include "imgtool/cli/help.hpp"
 #include "imgtool/cli/open_named.hpp"
 #include "imgtool/ops/create.hpp"
 
@@ -6,7 +7,7 @@
 
 #include <array>
 #include <cstdio>
-#include <cstring>
+#include <cstdlib>
 #include <optional>
 
 namespace img::cli {

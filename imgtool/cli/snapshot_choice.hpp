@@ -4,16 +4,17 @@
 #include "imgtool/chain/chain.hpp"
 #include "imgtool/cli/command.hpp"
 
+#include <optional>
 #include <string>
 
 namespace img::cli {
 
 /// An ID or a name, or which of them it is after "snapshot.id=" and "snapshot.name=".
 struct SnapshotChoice {
-    std::string either = {};
+    std::optional<std::string> either = {};
     CreateSettings params = {};
 
-    bool given() const { return !either.empty() || !params.empty(); }
+    bool given() const { return either.has_value() || !params.empty(); }
 };
 
 /// False when it was reported what is wrong.

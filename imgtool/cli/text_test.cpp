@@ -35,3 +35,12 @@ TEST_CASE("json: members are indented by four, texts are escaped")
                          "    ]\n"
                          "}");
 }
+
+TEST_CASE("json: what is not ASCII is escaped, what is no text is replaced")
+{
+    JsonWriter json;
+    json.value("\xc3\xa9 \xe2\x82\xac \xf0\x9f\x92\xbe \xff \xc0\xaf \xed\xa0\x80 \xc3");
+
+    CHECK(json.text() == "\"\\u00E9 \\u20AC \\uD83D\\uDCBE \\uFFFD \\uFFFD\\uFFFD "
+                         "\\uFFFD\\uFFFD\\uFFFD \\uFFFD\"");
+}

@@ -148,7 +148,7 @@ Status take_common(Options& options, How& how)
         bool& into;
     } const flags[] = {{"read-only", read_only},
                        {"auto-read-only", ignored},
-                       {"cache.direct", ignored},
+                       {"cache.direct", how.direct},
                        {"cache.no-flush", how.unsafe},
                        {"force-share", how.share}};
     for (const auto& [name, into] : flags) {

@@ -36,7 +36,8 @@ struct How {
     bool read_only;
     bool share;
     bool unsafe;
-    int depth = 0; // of nodes above
+    int depth = 0;       // of nodes above
+    bool direct = false; // "cache.direct": host files are seen in whole sectors
 };
 
 /// Opens what the options describe as bytes: a protocol, or a disk in an image.

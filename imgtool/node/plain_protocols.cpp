@@ -64,6 +64,7 @@ Result<OpenedSource> open_file(Options& options, const How& how)
         return std::move(file).error();
     }
     file.value()->set_unsafe(how.unsafe);
+    file.value()->set_direct(how.direct);
     OpenedSource opened{.file = std::move(file).value(),
                         .name = {.exact = name->text, .is_protocol = true, .origin = name->text}};
     opened.name.full.add("filename", *name);

@@ -5,15 +5,18 @@
 
 #include "imgtool/ops/convert_plan.hpp"
 #include "imgtool/ops/ordered_queue.hpp"
+#include "imgtool/source/file_source.hpp"
 
 #include <algorithm>
 #include <atomic>
+#include <bit>
 #include <mutex>
 #include <optional>
 #include <pthread.h>
 #include <sched.h>
 #include <string>
 #include <thread>
+#include <utility>
 
 namespace img {
 
@@ -23,7 +26,7 @@ using base::Errc;
 using base::fail;
 
 constexpr u64 kJobSize = u64{512} << 10; // bytes: read and written again from a processor's cache
-constexpr u64 kMaxGranule = u64{2} << 20;
+constexpr u64 kMaxGranule = 4096;        // bytes, where the target has no larger clusters
 constexpr unsigned kMaxThreads = 16;
 constexpr std::size_t kAhead = 4; // jobs that are done before their turn
 
@@ -33,9 +36,8 @@ ConvertRules make_rules(ChainDisk& target, const ConvertOptions& options,
     // Parts of a cluster cannot be left out.
     const ImageInfo info = target.layers().front().image->info();
     const u64 cluster = info.subcluster_size != 0 ? info.subcluster_size : info.cluster_size;
-    const u64 granule =
-        packing ? packing->block_size
-                : std::min(std::max({options.sparse_size, cluster, u64{512}}), kMaxGranule);
+    const u64 sparse = std::bit_floor(std::clamp(options.sparse_size, u64{512}, kMaxGranule));
+    const u64 granule = packing ? packing->block_size : std::max(cluster, sparse);
     return {.granule = granule,
             // What is in the backing file need not be copied to fill up a cluster.
             .edge = options.target_has_backing && !packing ? 512 : granule,
@@ -50,6 +52,11 @@ std::optional<Image::Packing> choose_packing(ChainDisk& target, const ConvertOpt
 {
     const auto packing = target.layers().front().image->packing();
     return packing && (options.compress || packing->always) ? packing : std::nullopt;
+}
+
+ByteSource& file_of(const Piece& piece)
+{
+    return piece.extent.in != nullptr ? *piece.extent.in : piece.image->file();
 }
 
 /// What a thread works with.
@@ -69,6 +76,7 @@ struct Workspace {
     std::unique_ptr<Packer> packer;
     ConvertJob job;
     Status error = base::ok(); // of the job, before it is written
+    bool offload = false;      // it is not read, but copied by the host
 };
 
 class Converter {
@@ -76,7 +84,8 @@ public:
     Converter(const std::vector<std::unique_ptr<ChainDisk>>& sources, ChainDisk& target,
               const ConvertOptions& options)
         : target_{target}, options_{options}, packing_{choose_packing(target, options)},
-          rules_{make_rules(target, options, packing_)}, plan_{sources, rules_}
+          rules_{make_rules(target, options, packing_)}, plan_{sources, rules_},
+          offload_{options.offload && target.layers().front().format == "raw"}
     {}
 
     Status run();
@@ -89,7 +98,12 @@ private:
     Status read_piece(Workspace& w, const Piece& piece, std::span<u8> into);
     Status salvage(Workspace& w, const Piece& piece, std::span<u8> into);
     void split(Workspace& w);
+    void join(Workspace& w) const;
     void pack(Workspace& w, Workspace::Run& run);
+    bool can_offload(const ConvertJob& job) const;
+    Status offload(Workspace& w);
+    u64 copy_by_host(const Piece& piece, u64 at);
+    Status write_runs(Workspace& w);
     Status write(Workspace& w);
     Status write_run(Workspace& w, const Workspace::Run& run);
     Status write_zeroes(u64 at, u64 length);
@@ -108,6 +122,7 @@ private:
     OrderedQueue<Workspace> finished_{kAhead};
     Status result_ = base::ok();
     std::atomic<bool> stopped_ = false;
+    std::atomic<bool> offload_; // the host may be able to copy
     bool helping_ = false;
     std::vector<std::jthread> helpers_; // of the thread that called run()
 
@@ -153,7 +168,8 @@ void Converter::work()
 {
     auto w = std::make_unique<Workspace>();
     while (take(*w)) {
-        if (w->error && w->job.kind == ConvertJob::Kind::data) {
+        w->offload = can_offload(w->job);
+        if (w->error && w->job.kind == ConvertJob::Kind::data && !w->offload) {
             w->error = read(*w);
             if (w->error) {
                 split(*w);
@@ -249,6 +265,30 @@ void Converter::split(Workspace& w)
             w.runs.push_back(run);
         }
     }
+    if (!packing_) {
+        join(w);
+    }
+}
+
+/// Zeroes that are too few to be left out become part of the data around them.
+void Converter::join(Workspace& w) const
+{
+    if (options_.sparse_size <= rules_.granule || w.runs.size() < 3) {
+        return;
+    }
+    using enum Workspace::Run::Kind;
+    std::vector<Workspace::Run> joined{w.runs.front()};
+    for (std::size_t i = 1; i < w.runs.size(); ++i) {
+        const Workspace::Run& run = w.runs[i];
+        const bool between = joined.back().kind == data && i + 1 < w.runs.size();
+        const bool few = run.kind == zero && between && run.length < options_.sparse_size;
+        if (joined.back().kind == data && (few || run.kind == data)) {
+            joined.back().length += run.length;
+        } else {
+            joined.push_back(run);
+        }
+    }
+    w.runs = std::move(joined);
 }
 
 /// Packs a block, unless it is not whole (where sources meet that do not end with a block) or does
@@ -282,6 +322,68 @@ void Converter::pack(Workspace& w, Workspace::Run& run)
     }
 }
 
+/// Whether all of the job is plain data of files.
+bool Converter::can_offload(const ConvertJob& job) const
+{
+    return offload_ && job.kind == ConvertJob::Kind::data &&
+           std::ranges::all_of(job.pieces, [](const Piece& piece) {
+               return piece.through == nullptr && piece.extent.kind == Extent::Kind::data &&
+                      piece.extent.sealing.cipher == nullptr;
+           });
+}
+
+/// In the job's turn: the host copies it. What it does not is read and written.
+Status Converter::offload(Workspace& w)
+{
+    u64 at = w.job.at;
+    for (const Piece& piece : std::exchange(w.job.pieces, {})) {
+        const u64 length = piece.extent.length;
+        const u64 copied = offload_ ? copy_by_host(piece, at) : 0;
+        offload_ = copied != 0; // else neither would the next
+        if (copied < length) {
+            Piece rest = piece;
+            rest.extent.at.bytes += copied;
+            rest.extent.length -= copied;
+            rest.offset += copied;
+            w.job = {.at = at + copied, .length = length - copied, .pieces = {rest}};
+            auto done = read(w);
+            if (done) {
+                split(w);
+                done = write_runs(w);
+            }
+            if (!done) {
+                return done;
+            }
+        }
+        at += length;
+    }
+    return base::ok();
+}
+
+u64 Converter::copy_by_host(const Piece& piece, u64 at)
+{
+    Image& target = *target_.layers().front().image;
+    const u64 length = piece.extent.length;
+    auto place = target.place(GuestOffset{at}, length);
+    if (!place || place.value().fresh || place.value().length < length) {
+        return 0;
+    }
+    if (options_.throttle) {
+        options_.throttle(length);
+    }
+    return FileSource::copy_by_host(file_of(piece), piece.extent.at, target.file(),
+                                    place.value().at, length);
+}
+
+Status Converter::write_runs(Workspace& w)
+{
+    Status done = base::ok();
+    for (auto run = w.runs.begin(); done && run != w.runs.end(); ++run) {
+        done = write_run(w, *run);
+    }
+    return done;
+}
+
 Status Converter::write(Workspace& w)
 {
     const u64 end = w.job.at + w.job.length;
@@ -289,9 +391,7 @@ Status Converter::write(Workspace& w)
     if (w.job.kind == ConvertJob::Kind::zero) {
         done = write_zeroes(w.job.at, w.job.length);
     } else if (w.job.kind == ConvertJob::Kind::data) {
-        for (auto run = w.runs.begin(); done && run != w.runs.end(); ++run) {
-            done = write_run(w, *run);
-        }
+        done = w.offload ? offload(w) : write_runs(w);
     }
     if (done && options_.progress && !options_.progress(end, plan_.total())) {
         return fail(Errc::invalid_argument, "interrupted");

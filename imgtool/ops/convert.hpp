@@ -17,6 +17,7 @@ struct ConvertOptions {
     bool target_is_zero = true;      // a new image without a backing file
     bool target_has_backing = false; // what the source's top image lacks is in the target's backing
     bool own_zeroes = false;         // zeroes are stored, not left to what shows through
+    bool offload = false;            // the host copies what it can, which is not looked at (`-C`)
     unsigned threads = 0;            // at most so many; 0: as many as the host has processors
     /// Called now and then, in the disk's order, from one thread at a time; false stops the
     /// conversion.

@@ -47,6 +47,9 @@ ConvertJob::Kind ConvertPlan::kind_of(const ChainDisk::Found& found) const
         return skip;
     }
     const Extent::Kind kind = found.extent.kind;
+    if (rules_.only_top_layer && kind == Extent::Kind::backing) {
+        return zero; // past the end of the backing file
+    }
     if (rules_.keep_zeroes || (kind != Extent::Kind::zero && kind != Extent::Kind::backing)) {
         return data;
     }

@@ -23,14 +23,16 @@ Status preallocate(ByteSource& file, FileOffset at, u64 length, Preallocate how)
         return base::ok();
     }
     if (how == Preallocate::reserve) {
-        return file.reserve(at, length);
+        auto done = file.reserve(at, length);
+        return done ? std::move(done)
+                    : Status{std::move(done).error().in("Could not preallocate new data")};
     }
     constexpr u64 kPiece = u64{1} << 20;
     const std::vector<u8> zeroes(std::min(length, kPiece));
     while (length != 0) {
         const u64 n = std::min(length, kPiece);
         if (auto done = file.write(at, std::span{zeroes}.first(n)); !done) {
-            return done;
+            return std::move(done).error().in("Could not write zeros for preallocation");
         }
         at.bytes += n;
         length -= n;

@@ -21,13 +21,15 @@ namespace {
 using base::Errc;
 using base::fail;
 
+constexpr u64 kSector = 512; // bytes
+
 base::Error failed(std::string_view what)
 {
     return fail(Errc::io, what.empty() ? std::strerror(errno)
                                        : fmt::format("{}: {}", what, std::strerror(errno)));
 }
 
-/// What opening a path gives: the size of a regular file or block device, or why it is neither.
+/// What opening a path gives: the size of a regular file or device, or why it has none.
 Result<u64> openable_size(int fd, bool& device)
 {
     struct stat st = {};
@@ -41,6 +43,11 @@ Result<u64> openable_size(int fd, bool& device)
             return failed("");
         }
         return bytes;
+    }
+    if (S_ISCHR(st.st_mode)) {
+        device = true; // such as /dev/null; those that are streams cannot be sought in
+        const off_t end = ::lseek(fd, 0, SEEK_END);
+        return end < 0 ? Result<u64>{failed("")} : Result<u64>{static_cast<u64>(end)};
     }
     if (!S_ISREG(st.st_mode)) {
         return fail(Errc::io, "not a regular file");
@@ -62,6 +69,9 @@ FileSource::~FileSource()
 Result<std::unique_ptr<FileSource>> FileSource::open(const std::string& path, Access access,
                                                      Locking locking)
 {
+    if (path.empty()) {
+        return fail(Errc::invalid_argument, "The 'file' block driver requires a file name");
+    }
     const bool writable = access == Access::read_write;
     // O_NONBLOCK: a FIFO in place of an image must not hang us. It means nothing to regular files.
     const int fd = ::open(path.c_str(), (writable ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NONBLOCK);
@@ -158,6 +168,37 @@ Status FileSource::write(FileOffset at, std::span<const u8> from)
     return base::ok();
 }
 
+u64 FileSource::copy_by_host(ByteSource& from, FileOffset at, ByteSource& to, FileOffset into,
+                             u64 length)
+{
+    const auto* source = dynamic_cast<const FileSource*>(&from);
+    auto* target = dynamic_cast<FileSource*>(&to);
+    if (source == nullptr || target == nullptr || source->device_ || target->device_) {
+        return 0;
+    }
+    target->known_run_ = {};
+    auto read_at = static_cast<off64_t>(at.bytes);
+    auto write_at = static_cast<off64_t>(into.bytes);
+    u64 done = 0;
+    while (done < length) {
+        // copy_file_range(2): file systems that can share blocks (reflinks) do so. What fails here
+        // will fail again, and be told, when the bytes are read and written.
+        const ssize_t n =
+            ::copy_file_range(source->fd_, &read_at, target->fd_, &write_at, length - done, 0);
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n <= 0) {
+            break;
+        }
+        done += static_cast<u64>(n);
+    }
+    if (done != 0) {
+        target->size_ = std::max(target->size_, into.bytes + done);
+    }
+    return done;
+}
+
 Status FileSource::zero(FileOffset at, u64 length)
 {
     known_run_ = {};
@@ -190,8 +231,7 @@ Status FileSource::resize(u64 size)
 {
     known_run_ = {};
     if (device_) {
-        return size <= size_ ? base::ok()
-                             : Status{fail(Errc::io, "a block device cannot be made larger")};
+        return size <= size_ ? base::ok() : Status{fail(Errc::io, "Cannot grow device files")};
     }
     if (size > static_cast<u64>(INT64_MAX)) {
         return fail(Errc::io, "File too large");
@@ -210,7 +250,7 @@ Status FileSource::reserve(FileOffset at, u64 length)
         ::posix_fallocate(fd_, static_cast<off_t>(at.bytes), static_cast<off_t>(length));
     if (error != 0) {
         errno = error;
-        return failed("reserving space");
+        return failed("");
     }
     size_ = std::max(size_, at.bytes + length);
     return base::ok();
@@ -229,7 +269,11 @@ Result<ByteSource::Run> FileSource::run_at(FileOffset at)
     if (at.bytes < known_run_.begin || at.bytes >= known_run_.end) {
         known_run_ = find_run(at.bytes);
     }
-    return Run{.data = known_run_.data, .length = known_run_.end - at.bytes};
+    u64 end = known_run_.end;
+    if (direct_ && known_run_.data && end == size_) {
+        end = (end + kSector - 1) / kSector * kSector;
+    }
+    return Run{.data = known_run_.data, .length = end - at.bytes};
 }
 
 FileSource::KnownRun FileSource::find_run(u64 at) const

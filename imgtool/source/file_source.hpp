@@ -37,6 +37,11 @@ public:
     Result<Run> run_at(FileOffset at) override;
     u64 allocated() const override;
 
+    /// Has the host copy bytes from one file to another, which shares their blocks where its file
+    /// system can. Says how many it copied: none where it cannot, or where one is no host file.
+    static u64 copy_by_host(ByteSource& from, FileOffset at, ByteSource& to, FileOffset into,
+                            u64 length);
+
     /// Asks the host's file system (Btrfs) to write a new, empty file in place.
     void avoid_copy_on_write();
 
@@ -44,6 +49,9 @@ public:
     int descriptor() const { return fd_; }
     /// When set, flush() does not wait for the disk (cache mode "unsafe").
     void set_unsafe(bool unsafe) { unsafe_ = unsafe; }
+    /// When set, run_at() counts what is missing of the last sector to the data before it, as
+    /// QEMU does without the host's cache. (We always use that.)
+    void set_direct(bool direct) { direct_ = direct; }
 
 private:
     FileSource(int fd, std::string path, Access access, u64 size, bool device);
@@ -54,6 +62,7 @@ private:
     u64 size_; // bytes; only this object changes it
     bool device_;
     bool unsafe_ = false;
+    bool direct_ = false;
 
     // What run_at() last learnt; some file systems walk all pages of a run to find its end.
     struct KnownRun {

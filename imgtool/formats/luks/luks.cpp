@@ -259,6 +259,7 @@ const FormatDriver kDriver{
     .open_options = kOpenOptions,
     .has_backing = false,
     .measure = measure,
+    .packs = false,
     .preallocates = true,
 };
 

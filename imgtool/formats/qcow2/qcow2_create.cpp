@@ -340,7 +340,8 @@ Status create(ByteSource& file, const CreateParameters& given, const OpenSibling
         }
     }
     if (auto done = preallocate(file, FileOffset{end - data_bytes}, data_bytes, how); !done) {
-        return done;
+        return std::move(done).error().in(
+            "Could not resize image: Failed to resize underlying file");
     }
     if (luks.value().length != 0) {
         auto done = crypto::create_luks({file, luks.value().at, luks.value().length},

@@ -361,7 +361,7 @@ Status Qcow2Image::look_for_hole(Extent& extent)
             return std::move(run).error();
         }
         hole = !run.value().data;
-        const bool to_end = extent.at.bytes + run.value().length == in.size();
+        const bool to_end = extent.at.bytes + run.value().length >= in.size();
         if (!to_end || !hole) {
             extent.length = std::min(extent.length, run.value().length);
         }

@@ -18,6 +18,8 @@ using base::store_be;
 
 constexpr u64 kSectorSize = 512; // bytes
 
+constexpr std::string_view kNoRoom = "Failed to resize underlying file";
+
 } // namespace
 
 Status Qcow2Image::resize(u64 size, Preallocate how)
@@ -351,7 +353,7 @@ Result<u64> Qcow2Image::preallocate_last(u64 begin, u64 end, Preallocate how)
     if (auto done =
             preallocate(data_file(), FileOffset{host + (begin - cluster)}, end - begin, how);
         !done) {
-        return std::move(done).error();
+        return std::move(done).error().in(kNoRoom);
     }
     return begin;
 }
@@ -381,7 +383,7 @@ Status Qcow2Image::preallocate_range(u64 begin, u64 end, Preallocate how)
             }
             if (!done) {
                 abandon(at);
-                return done;
+                return std::move(done).error().in(kNoRoom);
             }
         }
         if (auto published = publish(at); !published) {

@@ -150,6 +150,7 @@ const FormatDriver kDriver{
     .create = create,
     .create_options = kCreateOptions,
     .open_options = kOpenOptions,
+    .packs = false,
 };
 
 } // namespace img::vpc
