@@ -261,7 +261,6 @@ private:
     Plan plan_;
     Comparison result_;
     u64 result_number_ = ~u64{0}; // of the task that ended the comparison
-    bool ended_ = false;          // all tasks are taken
     bool helping_ = false;
     std::vector<std::jthread> helpers_; // of the thread that called run()
 };
