@@ -122,8 +122,10 @@ ByteSource& ChainDisk::file_of(const Placement& at)
 /// Writes only the guest's bytes.
 Status ChainDisk::write_there(const Placement& at, std::span<const u8> from)
 {
-    return at.sealing.cipher != nullptr ? write_sealed(file_of(at), at.at, at.sealing, from)
-                                        : file_of(at).write(at.at, from);
+    ByteSource& file = file_of(at);
+    file.announce(DebugEvent::write_data);
+    return at.sealing.cipher != nullptr ? write_sealed(file, at.at, at.sealing, from)
+                                        : file.write(at.at, from);
 }
 
 /// Writes a new block that is encrypted. All of it must be written: what the file has there would
@@ -158,6 +160,7 @@ Status ChainDisk::write_fresh_sealed(const Placement& at, std::span<const u8> fr
         }
         const FileOffset to{at.at.bytes + begin - at.from.bytes};
         const Sealing sealing{at.sealing.cipher, at.sealing.position + begin - at.from.bytes};
+        file_of(at).announce(DebugEvent::write_data);
         if (auto done = write_sealed(file_of(at), to, sealing, buffer); !done) {
             return done;
         }
@@ -175,7 +178,7 @@ Status ChainDisk::write_fresh(const Placement& at, std::span<const u8> from)
     if (auto done = fill(at, at.block.bytes, at.from.bytes); !done) {
         return done;
     }
-    if (auto done = file_of(at).write(at.at, from); !done) {
+    if (auto done = write_there(at, from); !done) {
         return done;
     }
     return fill(at, at.from.bytes + at.length, block_end);
@@ -242,9 +245,11 @@ Status ChainDisk::fill(const Placement& at, u64 begin, u64 end)
             }
         } else {
             buffer.resize(extent.length);
+            file.announce(DebugEvent::cow_read);
             if (auto done = read_found(found.value(), begin, buffer); !done) {
                 return done;
             }
+            file.announce(DebugEvent::cow_write);
             if (auto done = file.write(to, buffer); !done) {
                 return done;
             }

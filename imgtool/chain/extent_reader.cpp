@@ -35,6 +35,7 @@ Status ExtentReader::read(Image& image, const Extent& extent, u64 offset, std::s
 Status ExtentReader::read_data(Image& image, const Extent& extent, std::span<u8> into)
 {
     ByteSource& file = file_of(image, extent);
+    file.announce(DebugEvent::read_data);
     if (extent.sealing.cipher == nullptr) {
         return read_padded(file, extent.at, into);
     }
@@ -49,6 +50,7 @@ Status ExtentReader::read_packed(Image& image, const Extent& extent, u64 offset,
     const bool whole = within == 0 && into.size() == packed.block_length;
     if (unpacked_of_ != &file || unpacked_at_ != packed.at) {
         unpacked_of_ = nullptr;
+        file.announce(DebugEvent::read_compressed);
         packed_.resize(packed.packed_length); // a format never says more than two blocks' worth
         if (auto done = read_padded(file, packed.at, packed_); !done) {
             return done;

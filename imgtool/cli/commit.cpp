@@ -139,12 +139,15 @@ int commit_image(const Request& request)
             return progress.step(done, total);
         }};
         auto done = commit(*disk, *base.value(), options);
-        if (done && !request.keep) {
-            done = empty(*disk); // only now, that the base has it all on stable storage
-        }
         if (!done) {
             return interrupted() ? kFailure
                                  : report("Block job failed: " + system_part(done.error()));
+        }
+        if (!request.keep) { // only now, that the base has it all on stable storage
+            if (auto emptied = empty(*disk); !emptied) {
+                return report(fmt::format("Failed to empty {}: {}", request.path,
+                                          system_part(emptied.error())));
+            }
         }
         progress.show(100);
     }

@@ -73,6 +73,10 @@ int delete_snapshot(Image& image, const std::string& name)
         return report(fmt::format("Could not delete snapshot '{}': snapshot not found", name));
     }
     auto done = image.delete_snapshot(found->id);
+    if (!done && done.error().message.starts_with("Failed to free the cluster")) {
+        // The reason is told twice, as qemu-img's library does.
+        std::fprintf(stderr, "qcow2_free_clusters failed: %s\n", system_part(done.error()).c_str());
+    }
     return done ? kSuccess
                 : report(fmt::format("Could not delete snapshot '{}': {}", name,
                                      done.error().message));

@@ -21,6 +21,9 @@ public:
     {
         const auto access =
             detail == MapDetail::exact ? Faults::Access::status : Faults::Access::read;
+        if (access == Faults::Access::read) {
+            faults_.happen(DebugEvent::read_data);
+        }
         limit = std::min(limit, size() - std::min(size(), from.bytes));
         auto extent = image_->map(from, faults_.good_before(access, from.bytes, limit), detail);
         if (!extent) {
@@ -34,6 +37,7 @@ public:
     bool extents_can_be_read() const override { return false; }
     Result<Placement> place(GuestOffset from, u64 length) override
     {
+        faults_.happen(DebugEvent::write_data);
         if (auto good = faults_.check(Faults::Access::write, from.bytes, length); !good) {
             return std::move(good).error();
         }
@@ -50,6 +54,7 @@ public:
     }
     Status flush() override
     {
+        faults_.happen(DebugEvent::flush_to_disk);
         auto good = faults_.check(Faults::Access::flush, 0, 0);
         return good ? image_->flush() : good;
     }

@@ -21,9 +21,9 @@ OpenOptions image_opts(const std::string& text)
     return options;
 }
 
-OpenOptions named(const std::string& name)
+OpenOptions named(const std::string& name, const std::string& format = {})
 {
-    OpenOptions options;
+    OpenOptions options{.path = {}, .format = format};
     const auto used = node::use_name(options, name);
     if (!used) {
         FAIL(used.error().message);
@@ -196,8 +196,54 @@ TEST_CASE("node: faults come where they are asked for, once or always")
     CHECK_FALSE(reader->read(1536, sector));
     reader.reset();
 
-    CHECK(refusal(image_opts("driver=raw" + file + ",file.inject-error.0.event=l2_load")) ==
-          "blkdebug's event 'l2_load' is not supported");
+    CHECK(refusal(image_opts("driver=raw" + file + ",file.inject-error.0.event=cor_write")) ==
+          "blkdebug's event 'cor_write' is not supported");
+}
+
+TEST_CASE("node: rules for faults are read from blkdebug's configuration files")
+{
+    const TempDir dir;
+    test::write_file(dir / "r", noise(8192, 3));
+    const std::string config = dir / "c";
+    const auto rules = [&](std::string_view text) {
+        test::write_file(config, {reinterpret_cast<const u8*>(text.data()), text.size()});
+        return named("blkdebug:" + config + ":" + (dir / "r"), "raw");
+    };
+    std::vector<u8> sector(512);
+
+    auto disk = need(open_chain(rules("# what follows\n\n"
+                                      "[set-state]\n  event = \"read_aio\"\nstate = \"1\"\n"
+                                      "new_state = \"2\"\n"
+                                      "[inject-error \"name\"]\nevent = \"read_aio\"\n"
+                                      "state = \"2\"\nerrno = \"28\"\nonce = \"on\"\n"
+                                      "immediately = \"off\"")));
+    CHECK(disk->read(0, sector));
+    const auto failed = disk->read(0, sector);
+    REQUIRE_FALSE(failed);
+    CHECK(failed.error().message == "No space left on device");
+    CHECK(disk->read(0, sector));
+
+    disk = need(open_chain(rules("[inject-error]\nevent = \"none\"\niotype = \"read\"\n"
+                                 "sector = \"3\"\n")));
+    CHECK(disk->read(1024, sector));
+    CHECK_FALSE(disk->read(1536, sector));
+    CHECK_FALSE(disk->read(1536, sector));
+
+    CHECK(refusal(rules("event = \"none\"\n")) == "no group defined");
+    CHECK(refusal(rules("[inject]\n")) == "There is no option group 'inject'");
+    CHECK(refusal(rules("[inject-error\n")) == "There is no option group 'inject-error'");
+    CHECK(refusal(rules("[inject-error]\n")) == "Missing event name for rule");
+    CHECK(refusal(rules("[inject-error]\n[set-state]\n")) == "Missing event name for rule");
+    CHECK(refusal(rules("[set-state]\nerrno = \"5\"\n")) == "Invalid parameter 'errno'");
+    CHECK(refusal(rules("[set-state]\nevent = none\n")) == "blkdebug's event '' is not supported");
+    CHECK(refusal(rules("[set-state]\nevent = \"pwritev_rmw_head\"\n")) ==
+          "blkdebug's event 'pwritev_rmw_head' is not supported");
+    CHECK(refusal(rules("[inject-error]\nevent = \"none\"\nerrno = \"x\"\n")) ==
+          "Parameter 'errno' expects a number");
+    CHECK(refusal(rules("[inject-error]\nevent = \"none\"\nonce = \"x\"\n")) ==
+          "Parameter 'once' expects 'on' or 'off'");
+    CHECK(refusal(named("blkdebug:" + (dir / "none") + ":" + (dir / "r"))) ==
+          "Could not read blkdebug config file: No such file or directory");
 }
 
 TEST_CASE("node: a quorum reads what enough of its files say")

@@ -78,6 +78,8 @@ TEST_CASE("node names: other protocols are refused by name")
 {
     CHECK(listed(parse_name("ssh://h/x")) == "the protocol 'ssh' is not supported");
     CHECK(listed(parse_name("ftp://h/x")) == "the protocol 'ftp' is not supported");
+    CHECK(listed(parse_name("json")) == "'json' names no protocol");
+    CHECK(listed(parse_name("nbd")) == "'nbd' names no protocol");
     CHECK(listed(parse_name("foo:x")) == "Unknown protocol 'foo'");
     CHECK(unknown_driver("throttle").message == "the driver 'throttle' is not supported");
     CHECK(unknown_driver("foo").message == "Unknown driver 'foo'");

@@ -135,6 +135,12 @@ Result<OpenedSource> open_fault(Options& options, const How& how)
             full.add(key, value);
         }
     }
+    const Value* config_value = options.find("config");
+    const std::string config = config_value != nullptr ? text_of(*config_value) : "";
+    if (!config.empty()) {
+        full.add("config", *config_value);
+    }
+    const bool plain = full.members.size() == (config.empty() ? 0U : 1U);
     auto faults = Faults::take(options);
     if (!faults) {
         return std::move(faults).error();
@@ -148,8 +154,8 @@ Result<OpenedSource> open_fault(Options& options, const How& how)
         return below;
     }
     OpenedSource& opened = below.value();
-    NodeName name{.exact = full.members.empty() && !opened.name.exact.empty()
-                               ? "blkdebug::" + opened.name.exact
+    NodeName name{.exact = plain && !opened.name.exact.empty()
+                               ? fmt::format("blkdebug:{}:{}", config, opened.name.exact)
                                : "",
                   .full = std::move(full),
                   .is_protocol = true,

@@ -75,6 +75,9 @@ base::Error unknown_driver(std::string_view driver)
 Result<Options> parse_name(std::string_view name)
 {
     const std::string_view prefix = name.substr(0, name.find(':'));
+    if (prefix.size() == name.size()) {
+        return fail(Errc::invalid_argument, fmt::format("'{}' names no protocol", name));
+    }
     if (prefix == "json") {
         return parse_json_options(name.substr(prefix.size() + 1));
     }

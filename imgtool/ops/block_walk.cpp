@@ -1,5 +1,6 @@
 #include "imgtool/ops/block_walk.hpp"
 
+#include "imgtool/chain/pieces.hpp"
 #include "imgtool/ops/turnstile.hpp"
 #include "imgtool/ops/zero_scan.hpp"
 
@@ -18,11 +19,6 @@ constexpr unsigned kMaxThreads = 16;
 
 /// One block, or a range of zero blocks.
 struct Job {
-    struct Piece {
-        ChainDisk::Found found;
-        u64 offset; // bytes, on the disk
-    };
-
     u64 number = 0;
     u64 offset = 0;
     u64 length = 0;
@@ -80,16 +76,7 @@ private:
     Status add_block(Job& job)
     {
         job.length = std::min(block_size_, disk_.size() - offset_);
-        const u64 end = offset_ + job.length;
-        for (u64 at = offset_; at < end;) {
-            auto found = disk_.find(at, end - at, MapDetail::exact);
-            if (!found) {
-                return std::move(found).error();
-            }
-            job.pieces.push_back({.found = found.value(), .offset = at});
-            at += found.value().extent.length;
-        }
-        return base::ok();
+        return find_pieces(disk_, offset_, job.length, job.pieces);
     }
 
     ChainDisk& disk_;
@@ -204,23 +191,10 @@ void Walk::work()
 Status Walk::read(Workspace& w)
 {
     w.bytes.resize(w.job.length);
-    std::span<u8> into{w.bytes};
-    for (const Job::Piece& piece : w.job.pieces) {
-        const Extent& extent = piece.found.extent;
-        Image& image = *disk_.layers()[piece.found.depth].image;
-        const ByteSource& file = extent.in != nullptr ? *extent.in : image.file();
-        std::unique_lock lock{plan_mutex_, std::defer_lock};
-        if (!file.concurrent()) {
-            lock.lock();
-        }
-        if (auto done = w.reader.read(image, extent, piece.offset, into.first(extent.length));
-            !done) {
-            return std::move(done).error().in("error while reading at byte " +
-                                              std::to_string(piece.offset));
-        }
-        into = into.subspan(extent.length);
-    }
-    return base::ok();
+    auto done = read_pieces(w.reader, w.job.pieces, plan_mutex_, w.bytes);
+    return done ? std::move(done)
+                : Status{std::move(done).error().in("error while reading at byte " +
+                                                    std::to_string(w.job.offset))};
 }
 
 Status Walk::pass(Workspace& w, bool zero)

@@ -1,13 +1,18 @@
 // Both sides' maps are walked in step, so that what is a hole in both costs nothing and what is a
-// hole in one is only looked through for something other than zero.
+// hole in one is only looked through for something other than zero. Several threads look, each at
+// another range; the difference that comes first on the disks is told.
 #include "imgtool/ops/compare.hpp"
 
+#include "imgtool/chain/pieces.hpp"
 #include "imgtool/ops/zero_scan.hpp"
 
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <mutex>
 #include <optional>
+#include <thread>
+#include <vector>
 
 namespace img {
 
@@ -111,165 +116,248 @@ std::optional<u64> find_difference(std::span<const u8> a, std::span<const u8> b)
     }
 }
 
-class Comparer {
-public:
-    Comparer(ChainDisk& first, ChainDisk& second, const CompareOptions& options)
-        : options_{options}, sides_{Side{first}, Side{second}}, total_{std::max(first.size(),
-                                                                                second.size())}
-    {
-        for (auto& buffer : buffers_) {
-            buffer.resize(kPiece);
-        }
-    }
+/// A range of which bytes have to be looked at.
+struct Task {
+    u64 number = 0;
+    u64 offset = 0;
+    u64 length = 0;
+    std::array<std::vector<Piece>, 2> pieces = {}; // none of a disk that is known to be zero there
+};
 
-    Comparison run()
+/// What one thread works with.
+struct Workspace {
+    std::array<std::vector<u8>, 2> buffers;
+    std::array<ExtentReader, 2> readers;
+    Task task;
+};
+
+Comparison ended(Comparison::Outcome outcome, u64 offset, std::size_t side = 0,
+                 std::string message = {})
+{
+    return {.outcome = outcome, .offset = offset, .side = side, .message = std::move(message)};
+}
+
+/// Cuts both disks into tasks. Not safe for use by several threads.
+class Plan {
+public:
+    Plan(ChainDisk& first, ChainDisk& second, bool strict)
+        : strict_{strict}, sides_{Side{first}, Side{second}},
+          common_{std::min(first.size(), second.size())}, total_{
+                                                              std::max(first.size(), second.size())}
+    {}
+
+    u64 total() const { return total_; } // bytes of the longer disk
+    /// Whether bytes before `offset`, or at it, are of one disk only.
+    bool overhangs_at(u64 offset) const { return common_ < total_ && offset >= common_; }
+
+    u64 offset() const { return offset_; } // up to here all has been given out
+
+    enum class Step : u8 { task, nothing_to_read, end, result };
+    /// The next task, or how the comparison ends here: with `result` set, or as all else says.
+    Step next(Task& task, Comparison& result)
     {
-        if (options_.strict && sides_[0].size() != sides_[1].size()) {
-            result_.outcome = Comparison::Outcome::sizes_differ;
-            return result_;
+        task.number = number_++;
+        task.offset = offset_;
+        for (auto& pieces : task.pieces) {
+            pieces.clear();
         }
-        const u64 common = std::min(sides_[0].size(), sides_[1].size());
-        for (u64 offset = 0; offset < common;) {
-            auto end = compare_at(offset, common);
-            if (!end) {
-                return result_;
+        if (offset_ == total_) {
+            return Step::end;
+        }
+        auto end = offset_ < common_ ? find_both(result) : find_overhang(result);
+        if (!end) {
+            return Step::result;
+        }
+        if (!wanted_[0] && !wanted_[1]) {
+            offset_ = *end;
+            return Step::nothing_to_read;
+        }
+        task.length = std::min(*end - offset_, kPiece - offset_ % kPiece);
+        for (std::size_t i = 0; i < 2; ++i) {
+            if (!wanted_[i]) {
+                continue;
             }
-            offset = *end;
-        }
-        if (common == total_) {
-            return result_;
-        }
-        result_.overhang = true;
-        const std::size_t longer = sides_[0].size() > common ? 0 : 1;
-        for (u64 offset = common; offset < total_;) {
-            auto end = check_overhang(longer, offset);
-            if (!end) {
-                return result_;
+            auto found = find_pieces(sides_[i].disk(), offset_, task.length, task.pieces[i]);
+            if (!found) {
+                result = ended(Comparison::Outcome::map_failed, offset_, i, found.error().message);
+                return Step::result;
             }
-            offset = *end;
         }
-        return result_;
+        offset_ += task.length;
+        return Step::task;
     }
 
 private:
-    // Each step returns up to where it got, or nothing when the result is there.
-    using Step = std::optional<u64>;
-
-    Step end_with(Comparison::Outcome outcome, u64 offset, std::size_t side = 0,
-                  std::string message = {})
-    {
-        result_.outcome = outcome;
-        result_.offset = offset;
-        result_.side = side;
-        result_.message = std::move(message);
-        return std::nullopt;
-    }
-
-    Step advance(u64 offset)
-    {
-        if (options_.progress && !options_.progress(offset, total_)) {
-            return end_with(Comparison::Outcome::stopped, offset);
-        }
-        return offset;
-    }
-
-    Step compare_at(u64 offset, u64 common)
+    /// Up to where both are alike in what is known of them; which are to be read is in wanted_.
+    std::optional<u64> find_both(Comparison& result)
     {
         std::array<Stretch, 2> stretches;
-        u64 end = common;
+        u64 end = common_;
         for (std::size_t i = 0; i < 2; ++i) {
-            auto stretch = sides_[i].at(offset);
+            auto stretch = sides_[i].at(offset_);
             if (!stretch) {
-                return end_with(Comparison::Outcome::map_failed, offset, i,
-                                stretch.error().message);
+                result =
+                    ended(Comparison::Outcome::map_failed, offset_, i, stretch.error().message);
+                return std::nullopt;
             }
             stretches[i] = stretch.value();
             end = std::min(end, stretches[i].end);
         }
-        const auto& [a, b] = stretches;
-        if (options_.strict && a.status != b.status) {
-            return end_with(Comparison::Outcome::status_differs, offset);
+        if (strict_ && stretches[0].status != stretches[1].status) {
+            result = ended(Comparison::Outcome::status_differs, offset_);
+            return std::nullopt;
         }
-        if (a.zero() && b.zero()) {
-            return advance(end);
-        }
-        if (a.zero() || b.zero()) {
-            return check_zero(a.zero() ? 1 : 0, offset, end);
-        }
-        return compare_bytes(offset, end);
+        wanted_ = {!stretches[0].zero(), !stretches[1].zero()};
+        return end;
     }
 
-    bool read(std::size_t side, u64 offset, std::span<u8> into)
+    std::optional<u64> find_overhang(Comparison& result)
     {
-        auto done = sides_[side].disk().read(offset, into);
-        if (!done) {
-            (void)end_with(Comparison::Outcome::read_failed, offset, side, done.error().message);
-        }
-        return static_cast<bool>(done);
-    }
-
-    Step compare_bytes(u64 offset, u64 end)
-    {
-        while (offset < end) {
-            const u64 n = std::min(end - offset, kPiece - offset % kPiece);
-            const std::span<u8> a = std::span{buffers_[0]}.first(n);
-            const std::span<u8> b = std::span{buffers_[1]}.first(n);
-            if (!read(0, offset, a) || !read(1, offset, b)) {
-                return std::nullopt;
-            }
-            if (const auto at = find_difference(a, b)) {
-                return end_with(Comparison::Outcome::content_differs, offset + *at);
-            }
-            offset += n;
-            if (!advance(offset)) {
-                return std::nullopt;
-            }
-        }
-        return offset;
-    }
-
-    Step check_zero(std::size_t side, u64 offset, u64 end)
-    {
-        while (offset < end) {
-            const u64 n = std::min(end - offset, kPiece - offset % kPiece);
-            const std::span<u8> bytes = std::span{buffers_[0]}.first(n);
-            if (!read(side, offset, bytes)) {
-                return std::nullopt;
-            }
-            if (const auto at = find_nonzero(bytes)) {
-                return end_with(Comparison::Outcome::content_differs, offset + *at);
-            }
-            offset += n;
-            if (!advance(offset)) {
-                return std::nullopt;
-            }
-        }
-        return offset;
-    }
-
-    Step check_overhang(std::size_t side, u64 offset)
-    {
-        auto stretch = sides_[side].at(offset);
+        const std::size_t longer = sides_[0].size() > common_ ? 0 : 1;
+        auto stretch = sides_[longer].at(offset_);
         if (!stretch) {
-            return end_with(Comparison::Outcome::map_failed, offset, side, stretch.error().message);
+            result =
+                ended(Comparison::Outcome::map_failed, offset_, longer, stretch.error().message);
+            return std::nullopt;
         }
-        if (stretch.value().zero()) {
-            return advance(stretch.value().end);
-        }
-        return check_zero(side, offset, stretch.value().end);
+        wanted_ = {};
+        wanted_[longer] = !stretch.value().zero();
+        return stretch.value().end;
     }
+
+    bool strict_;
+    std::array<Side, 2> sides_;
+    std::array<bool, 2> wanted_ = {};
+    u64 common_;
+    u64 total_;
+    u64 offset_ = 0;
+    u64 number_ = 0;
+};
+
+class Comparer {
+public:
+    Comparer(ChainDisk& first, ChainDisk& second, const CompareOptions& options)
+        : options_{options}, plan_{first, second, options.strict}
+    {}
+
+    Comparison run()
+    {
+        work();
+        helpers_.clear(); // waits for them
+        const bool done = result_number_ == ~u64{0};
+        result_.overhang = plan_.overhangs_at(done ? plan_.total() : result_.offset);
+        return std::move(result_);
+    }
+
+private:
+    void work();
+    bool take(Task& task);
+    Comparison look(Workspace& w);
+    void settle(u64 number, Comparison result);
+    void start_helpers();
 
     const CompareOptions& options_;
-    std::array<Side, 2> sides_;
-    u64 total_; // bytes of the longer disk
-    std::array<std::vector<u8>, 2> buffers_;
+    std::mutex mutex_; // all of this, and what is read alone
+    Plan plan_;
     Comparison result_;
+    u64 result_number_ = ~u64{0}; // of the task that ended the comparison
+    bool ended_ = false;          // all tasks are taken
+    bool helping_ = false;
+    std::vector<std::jthread> helpers_; // of the thread that called run()
 };
+
+/// Takes the next task; false when there is nothing left that could change the result.
+bool Comparer::take(Task& task)
+{
+    const std::lock_guard lock{mutex_};
+    Plan::Step step = Plan::Step::nothing_to_read;
+    while (step == Plan::Step::nothing_to_read) {
+        if (result_number_ != ~u64{0}) {
+            return false; // what is left comes after that
+        }
+        Comparison result;
+        step = plan_.next(task, result);
+        if (step == Plan::Step::end) {
+            return false;
+        }
+        if (step != Plan::Step::result && options_.progress &&
+            !options_.progress(plan_.offset(), plan_.total())) {
+            step = Plan::Step::result;
+            result = ended(Comparison::Outcome::stopped, task.offset);
+        }
+        if (step == Plan::Step::result) {
+            result_ = std::move(result);
+            result_number_ = task.number;
+            return false;
+        }
+    }
+    constexpr u64 kWorthAThread = 16; // tasks
+    if (!helping_ && task.number == kWorthAThread) {
+        helping_ = true;
+        start_helpers();
+    }
+    return true;
+}
+
+void Comparer::start_helpers()
+{
+    constexpr unsigned kMaxThreads = 4; // more only wait for memory
+    while (helpers_.size() + 1 < std::min(std::thread::hardware_concurrency(), kMaxThreads)) {
+        helpers_.emplace_back([this] { work(); });
+    }
+}
+
+void Comparer::work()
+{
+    Workspace w;
+    for (auto& buffer : w.buffers) {
+        buffer.resize(kPiece);
+    }
+    while (take(w.task)) {
+        auto result = look(w);
+        if (result.outcome != Comparison::Outcome::identical) {
+            settle(w.task.number, std::move(result));
+        }
+    }
+}
+
+/// Of all results the one counts that comes first on the disks.
+void Comparer::settle(u64 number, Comparison result)
+{
+    const std::lock_guard lock{mutex_};
+    if (number < result_number_) {
+        result_ = std::move(result);
+        result_number_ = number;
+    }
+}
+
+Comparison Comparer::look(Workspace& w)
+{
+    const Task& task = w.task;
+    std::array<std::span<const u8>, 2> bytes;
+    for (std::size_t i = 0; i < 2; ++i) {
+        if (task.pieces[i].empty()) {
+            continue;
+        }
+        const auto into = std::span{w.buffers[i]}.first(task.length);
+        if (auto done = read_pieces(w.readers[i], task.pieces[i], mutex_, into); !done) {
+            return ended(Comparison::Outcome::read_failed, task.offset, i, done.error().message);
+        }
+        bytes[i] = into;
+    }
+    const auto at = bytes[0].empty()   ? find_nonzero(bytes[1])
+                    : bytes[1].empty() ? find_nonzero(bytes[0])
+                                       : find_difference(bytes[0], bytes[1]);
+    return at ? ended(Comparison::Outcome::content_differs, task.offset + *at) : Comparison{};
+}
 
 } // namespace
 
 Comparison compare(ChainDisk& first, ChainDisk& second, const CompareOptions& options)
 {
+    if (options.strict && first.size() != second.size()) {
+        return {.outcome = Comparison::Outcome::sizes_differ};
+    }
     return Comparer{first, second, options}.run();
 }
 

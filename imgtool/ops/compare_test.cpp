@@ -79,3 +79,23 @@ TEST_CASE("compare: stops when told to")
 
     CHECK(compare(*a, *b, {.progress = stop}).outcome == Comparison::Outcome::stopped);
 }
+
+TEST_CASE("compare: of several differences the first is told, whichever thread finds one first")
+{
+    constexpr u64 kMany = u64{24} << 20;
+    auto a = disk_of(kMany);
+    auto b = disk_of(kMany + 4096);
+    const auto bytes = noise(kMany, 1);
+    write(*a, 0, bytes);
+    write(*b, 0, bytes);
+    CHECK(compare(*a, *b, {}).outcome == Comparison::Outcome::identical);
+    CHECK(compare(*a, *b, {}).overhang);
+
+    for (const u64 at : {u64{23} << 20, u64{18} << 20, (u64{17} << 20) + 1024}) {
+        write(*b, at, std::vector<u8>(512));
+        const Comparison found = compare(*a, *b, {});
+        CHECK(found.outcome == Comparison::Outcome::content_differs);
+        CHECK(found.offset == at);
+        CHECK_FALSE(found.overhang);
+    }
+}

@@ -86,8 +86,8 @@ private:
     bool take(Workspace& w);
     void finish(Workspace& w);
     Status read(Workspace& w);
-    Status read_piece(Workspace& w, const ConvertJob::Piece& piece, std::span<u8> into);
-    Status salvage(Workspace& w, const ConvertJob::Piece& piece, std::span<u8> into);
+    Status read_piece(Workspace& w, const Piece& piece, std::span<u8> into);
+    Status salvage(Workspace& w, const Piece& piece, std::span<u8> into);
     void split(Workspace& w);
     void pack(Workspace& w, Workspace::Run& run);
     Status write(Workspace& w);
@@ -183,11 +183,9 @@ Status Converter::read(Workspace& w)
 {
     w.bytes.resize(w.job.length);
     std::span<u8> into{w.bytes};
-    for (const ConvertJob::Piece& piece : w.job.pieces) {
-        const ByteSource& file =
-            piece.extent.in != nullptr ? *piece.extent.in : piece.image->file();
+    for (const Piece& piece : w.job.pieces) {
         std::unique_lock lock{plan_mutex_, std::defer_lock};
-        if (!file.concurrent() || piece.through != nullptr) {
+        if (is_read_alone(piece)) {
             lock.lock();
         }
         const std::span<u8> part = into.first(piece.extent.length);
@@ -200,16 +198,14 @@ Status Converter::read(Workspace& w)
     return base::ok();
 }
 
-Status Converter::read_piece(Workspace& w, const ConvertJob::Piece& piece, std::span<u8> into)
+Status Converter::read_piece(Workspace& w, const Piece& piece, std::span<u8> into)
 {
-    auto done = piece.through != nullptr
-                    ? piece.through->read(piece.offset, into)
-                    : w.reader.read(*piece.image, piece.extent, piece.offset, into);
+    auto done = img::read_piece(w.reader, piece, into);
     return done || !options_.salvage ? std::move(done) : salvage(w, piece, into);
 }
 
 /// Reads sector by sector; what cannot be read is zero.
-Status Converter::salvage(Workspace& w, const ConvertJob::Piece& piece, std::span<u8> into)
+Status Converter::salvage(Workspace& w, const Piece& piece, std::span<u8> into)
 {
     for (u64 done = 0; done < into.size();) {
         const u64 n = std::min<u64>(into.size() - done, 512 - (piece.offset + done) % 512);

@@ -1,7 +1,7 @@
 // Cuts the copying of disks into jobs.
 #pragma once
 
-#include "imgtool/chain/chain.hpp"
+#include "imgtool/chain/pieces.hpp"
 
 #include <functional>
 #include <memory>
@@ -26,15 +26,6 @@ struct ConvertJob {
         skip, // the target has it already
         zero, // it is to read as zero
         data  // it is read, looked at and written
-    };
-
-    /// Where bytes of the stretch come from.
-    struct Piece {
-        Image* image;
-        Extent extent;
-        u64 offset; // bytes, on the source disk
-        /// When set, the bytes can only be had by reading this disk.
-        ChainDisk* through = nullptr;
     };
 
     u64 number = 0; // jobs count from 0, in the order of the target

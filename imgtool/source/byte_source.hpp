@@ -3,6 +3,7 @@
 
 #include "base/result.hpp"
 #include "base/types.hpp"
+#include "imgtool/source/debug_event.hpp"
 
 #include <compare>
 #include <span>
@@ -50,6 +51,9 @@ public:
     };
     /// Whether data or a hole begins at `at` (which must lie in the file), and how far it goes.
     virtual Result<Run> run_at(FileOffset at) = 0;
+
+    /// Is told what the accesses that follow are for. Only files with faults listen.
+    virtual void announce(DebugEvent event) { (void)event; }
 
     static constexpr u64 kUnknown = ~u64{0};
     /// Bytes of host storage in use, or kUnknown.

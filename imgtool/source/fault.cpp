@@ -1,6 +1,7 @@
 #include "imgtool/source/fault.hpp"
 
 #include "imgtool/node/node.hpp"
+#include "imgtool/source/fault_config.hpp"
 
 #include <fmt/format.h>
 
@@ -25,13 +26,31 @@ struct Word {
     T value;
 };
 
-/// Events that can be told from accesses. "none" stands for no event: the rule always counts.
 constexpr std::array kEvents{
-    Word<std::optional<Access>>{"none", std::nullopt},
-    Word<std::optional<Access>>{"read_aio", Access::read},
-    Word<std::optional<Access>>{"write_aio", Access::write},
-    Word<std::optional<Access>>{"flush_to_os", Access::flush},
-    Word<std::optional<Access>>{"flush_to_disk", Access::flush},
+    Word<DebugEvent>{"none", DebugEvent::opened},
+    Word<DebugEvent>{"read_aio", DebugEvent::read_data},
+    Word<DebugEvent>{"read_compressed", DebugEvent::read_compressed},
+    Word<DebugEvent>{"write_aio", DebugEvent::write_data},
+    Word<DebugEvent>{"write_compressed", DebugEvent::write_compressed},
+    Word<DebugEvent>{"cow_read", DebugEvent::cow_read},
+    Word<DebugEvent>{"cow_write", DebugEvent::cow_write},
+    Word<DebugEvent>{"flush_to_os", DebugEvent::flush_to_os},
+    Word<DebugEvent>{"flush_to_disk", DebugEvent::flush_to_disk},
+    Word<DebugEvent>{"l1_update", DebugEvent::l1_update},
+    Word<DebugEvent>{"l1_grow_write_table", DebugEvent::l1_grow_write_table},
+    Word<DebugEvent>{"l1_grow_activate_table", DebugEvent::l1_grow_activate_table},
+    Word<DebugEvent>{"l2_load", DebugEvent::l2_load},
+    Word<DebugEvent>{"l2_update", DebugEvent::l2_update},
+    Word<DebugEvent>{"l2_alloc_write", DebugEvent::l2_alloc_write},
+    Word<DebugEvent>{"reftable_load", DebugEvent::reftable_load},
+    Word<DebugEvent>{"reftable_grow", DebugEvent::reftable_grow},
+    Word<DebugEvent>{"reftable_update", DebugEvent::reftable_update},
+    Word<DebugEvent>{"refblock_load", DebugEvent::refblock_load},
+    Word<DebugEvent>{"refblock_update_part", DebugEvent::refblock_update_part},
+    Word<DebugEvent>{"refblock_alloc", DebugEvent::refblock_alloc},
+    Word<DebugEvent>{"cluster_alloc", DebugEvent::cluster_alloc},
+    Word<DebugEvent>{"cluster_free", DebugEvent::cluster_free},
+    Word<DebugEvent>{"empty_image_prepare", DebugEvent::empty_image_prepare},
 };
 constexpr std::array kAccesses{
     Word<Access>{"read", Access::read},         Word<Access>{"write", Access::write},
@@ -43,15 +62,18 @@ constexpr std::array kAccesses{
 constexpr std::array<std::string_view, 6> kLimits{
     "align", "max-transfer", "opt-write-zero", "max-write-zero", "opt-discard", "max-discard"};
 
-Result<std::optional<Access>> take_event(node::Options& rule)
+Result<DebugEvent> take_event(node::Options& rule)
 {
-    const std::string event = rule.take("event").value_or("");
-    for (const auto& word : kEvents) {
-        if (word.text == event) {
-            return word.value;
-        }
+    const auto event = rule.take("event");
+    if (!event) {
+        return fail(Errc::invalid_argument, "Missing event name for rule");
     }
-    return fail(Errc::unsupported, fmt::format("blkdebug's event '{}' is not supported", event));
+    const auto word = std::ranges::find(kEvents, *event, &Word<DebugEvent>::text);
+    if (word == kEvents.end()) {
+        return fail(Errc::unsupported,
+                    fmt::format("blkdebug's event '{}' is not supported", *event));
+    }
+    return word->value;
 }
 
 Result<u32> take_u32(node::Options& rule, std::string_view name, u32 preset)
@@ -127,29 +149,43 @@ Result<Faults::Change> Faults::take_change(node::Options rule)
 Result<Faults> Faults::take(node::Options& options)
 {
     Faults faults;
-    if (options.take("config").value_or("") != "") {
-        return fail(Errc::unsupported, "blkdebug's configuration files are not supported");
+    if (const std::string config = options.take("config").value_or(""); !config.empty()) {
+        auto rules = read_fault_config(config);
+        auto added = rules ? faults.add(rules.value()) : Status{std::move(rules).error()};
+        if (!added) {
+            return std::move(added).error();
+        }
     }
     for (const std::string_view name : kLimits) {
         if (auto limit = node::take_size(options, name); !limit) {
             return std::move(limit).error();
         }
     }
-    for (node::Options& rule : options.take_list("inject-error")) {
+    if (auto added = faults.add(options); !added) {
+        return std::move(added).error();
+    }
+    faults.happen(DebugEvent::opened);
+    return faults;
+}
+
+/// Takes the rules out of `rules`.
+Status Faults::add(node::Options& rules)
+{
+    for (node::Options& rule : rules.take_list("inject-error")) {
         auto injection = take_injection(std::move(rule));
         if (!injection) {
             return std::move(injection).error();
         }
-        faults.injections_.push_back(std::move(injection).value());
+        injections_.push_back(std::move(injection).value());
     }
-    for (node::Options& rule : options.take_list("set-state")) {
+    for (node::Options& rule : rules.take_list("set-state")) {
         auto change = take_change(std::move(rule));
         if (!change) {
             return std::move(change).error();
         }
-        faults.changes_.push_back(change.value());
+        changes_.push_back(change.value());
     }
-    return faults;
+    return base::ok();
 }
 
 bool Faults::hits(const Injection& rule, Access access, u64 offset, u64 length)
@@ -159,26 +195,26 @@ bool Faults::hits(const Injection& rule, Access access, u64 offset, u64 length)
            (!rule.offset || (*rule.offset >= offset && *rule.offset - offset < length));
 }
 
-void Faults::happen(Access event)
+void Faults::happen(DebugEvent event)
 {
     const u32 state = state_;
-    for (Injection& rule : injections_) {
-        rule.active |= rule.event == event && (rule.in_state == 0 || rule.in_state == state);
+    const auto now = [&](const auto& rule) {
+        return rule.event == event && (rule.in_state == 0 || rule.in_state == state);
+    };
+    if (std::ranges::any_of(injections_, now)) {
+        for (Injection& rule : injections_) {
+            rule.active = now(rule);
+        }
     }
     for (const Change& change : changes_) {
-        if (change.event == event && (change.in_state == 0 || change.in_state == state)) {
-            state_ = change.to;
-        }
+        state_ = now(change) ? change.to : state_;
     }
 }
 
 Status Faults::check(Access access, u64 offset, u64 length)
 {
-    happen(access);
     for (auto rule = injections_.begin(); rule != injections_.end(); ++rule) {
-        const bool counts =
-            rule->event ? rule->active : rule->in_state == 0 || rule->in_state == state_;
-        if (counts && hits(*rule, access, offset, length)) {
+        if (rule->active && hits(*rule, access, offset, length)) {
             const int error = rule->error;
             if (rule->once) {
                 injections_.erase(rule);
@@ -192,7 +228,8 @@ Status Faults::check(Access access, u64 offset, u64 length)
 u64 Faults::good_before(Access access, u64 offset, u64 length) const
 {
     for (const Injection& rule : injections_) {
-        if (rule.offset && *rule.offset > offset && hits(rule, access, offset, length)) {
+        if (rule.active && rule.offset && *rule.offset > offset &&
+            hits(rule, access, offset, length)) {
             length = *rule.offset - offset;
         }
     }
@@ -219,6 +256,8 @@ Status FaultSource::zero(FileOffset at, u64 length)
 
 Status FaultSource::flush()
 {
+    announce(DebugEvent::flush_to_os);
+    announce(DebugEvent::flush_to_disk);
     auto good = faults_.check(Access::flush, 0, 0);
     return good ? file_->flush() : good;
 }

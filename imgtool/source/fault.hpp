@@ -16,21 +16,21 @@ class Faults {
 public:
     enum class Access : u8 { read, write, zero, discard, flush, status };
 
-    /// Takes blkdebug's options out of `options`, all but "image". Errors: `unsupported` for events
-    /// inside a format driver ("l2_load"): only those of reading and writing files are known here.
+    /// Takes blkdebug's options out of `options`, all but "image", and reads its configuration
+    /// file, if any. Error: `unsupported` for events that are never announced.
     static Result<Faults> take(node::Options& options);
 
+    /// Rules that wait for the event begin to count, and those that waited for another one end.
+    void happen(DebugEvent event);
     /// Is told of each access before it is made; an error is that access's result.
     Status check(Access access, u64 offset, u64 length);
     /// How many bytes from `offset` on are before the next one at which such an access fails.
     u64 good_before(Access access, u64 offset, u64 length) const;
 
-    bool empty() const { return injections_.empty() && changes_.empty(); }
-
 private:
     struct Injection {
-        std::optional<Access> event; // none: always
-        u32 in_state = 0;            // 0: any
+        DebugEvent event{};
+        u32 in_state = 0; // 0: any
         std::optional<Access> access;
         int error = 0;             // errno
         std::optional<u64> offset; // bytes
@@ -38,15 +38,15 @@ private:
         bool active = false; // its event has happened
     };
     struct Change {
-        std::optional<Access> event;
+        DebugEvent event{};
         u32 in_state = 0;
         u32 to = 0;
     };
 
+    Status add(node::Options& rules);
     static Result<Injection> take_injection(node::Options rule);
     static Result<Change> take_change(node::Options rule);
     static bool hits(const Injection& rule, Access access, u64 offset, u64 length);
-    void happen(Access event);
 
     std::vector<Injection> injections_;
     std::vector<Change> changes_;
@@ -71,6 +71,11 @@ public:
     Status flush() override;
     Result<Run> run_at(FileOffset at) override;
     u64 allocated() const override { return kUnknown; }
+    void announce(DebugEvent event) override
+    {
+        faults_.happen(event);
+        file_->announce(event);
+    }
 
 private:
     std::unique_ptr<ByteSource> file_;

@@ -1,137 +1,211 @@
 #include "imgtool/tests/crash.hpp"
 
-#include "imgtool/filter/compression.hpp"
+#include "imgtool/bitmap.hpp"
+#include "imgtool/formats/raw/raw.hpp"
 #include "imgtool/source/memory_source.hpp"
 #include "imgtool/tests/support.hpp"
 
 #include <algorithm>
-#include <array>
 #include <memory>
 #include <random>
+
+#include <fcntl.h>
+#include <unistd.h>
 
 namespace img::test {
 
 namespace {
 
-/// Memory that writes down all that is done to it.
-class RecordingSource final : public ByteSource {
-public:
-    RecordingSource(std::vector<u8> bytes, std::vector<FileEvent>& log)
-        : memory_{std::move(bytes)}, log_{log}
-    {}
-
-    const std::string& name() const override { return memory_.name(); }
-    u64 size() const override { return memory_.size(); }
-    bool read_only() const override { return false; }
-    u64 allocated() const override { return memory_.size(); }
-    Status read(FileOffset at, std::span<u8> into) override { return memory_.read(at, into); }
-    Result<Run> run_at(FileOffset at) override { return memory_.run_at(at); }
-    Status write(FileOffset at, std::span<const u8> from) override
-    {
-        log_.push_back({FileEvent::Kind::write, at.bytes, from.size(), {from.begin(), from.end()}});
-        return memory_.write(at, from);
-    }
-    Status zero(FileOffset at, u64 length) override
-    {
-        log_.push_back({FileEvent::Kind::zero, at.bytes, length});
-        return memory_.zero(at, length);
-    }
-    Status reserve(FileOffset at, u64 length) override { return zero(at, length); }
-    Status resize(u64 size) override
-    {
-        log_.push_back({FileEvent::Kind::resize, 0, size});
-        return memory_.resize(size);
-    }
-    Status flush() override
-    {
-        log_.push_back({FileEvent::Kind::flush});
-        return base::ok();
-    }
-
-private:
-    MemorySource memory_;
-    std::vector<FileEvent>& log_;
+/// What has been flushed, and what may have come over it since.
+struct Expected {
+    const std::vector<u8>* bytes = nullptr; // null: nothing is known
+    std::vector<const DiskChange*> changes = {};
 };
 
-void apply(MemorySource& file, const FileEvent& event)
+Expected expected_at(const Recording& r, Cut cut)
 {
-    switch (event.kind) {
-    case FileEvent::Kind::write:
-        REQUIRE(file.write(FileOffset{event.at}, event.bytes));
+    const auto last = r.flushed.upper_bound(cut.begin);
+    Expected expected;
+    if (last == r.flushed.begin() || std::prev(last)->second.empty()) {
+        return expected;
+    }
+    expected.bytes = &std::prev(last)->second;
+    for (const DiskChange& change : r.changes) {
+        if (change.when >= std::prev(last)->first && change.when < cut.end) {
+            expected.changes.push_back(&change);
+        }
+    }
+    return expected;
+}
+
+/// Whether byte `i` may be what it is.
+bool is_kept(const Recording& r, const Expected& expected, u64 i, u8 now)
+{
+    const std::vector<u8>& then = *expected.bytes;
+    const u8 was = i < then.size() ? then[i] : u8{0};
+    if (was == now || (r.changes.empty() && was == 0)) { // without any, each is written once
+        return true;
+    }
+    return std::ranges::any_of(expected.changes, [&](const DiskChange* c) {
+        return i >= c->at && i - c->at < c->bytes.size() && c->bytes[i - c->at] == now;
+    });
+}
+
+void check_content(const Recording& r, const Expected& expected, const std::vector<u8>& now)
+{
+    if (expected.bytes == nullptr) {
         return;
-    case FileEvent::Kind::zero:
-        REQUIRE(file.zero(FileOffset{event.at}, event.length));
-        return;
-    case FileEvent::Kind::resize:
-        REQUIRE(file.resize(event.length));
-        return;
-    case FileEvent::Kind::flush:
-        return;
+    }
+    const std::vector<u8>& then = *expected.bytes;
+    // Of a raw disk that grows, some writes may be there and the new size not.
+    const bool size_kept = now.size() == then.size() || r.driver == &raw::kDriver ||
+                           std::ranges::any_of(expected.changes, [&](const DiskChange* c) {
+                               return c->size == now.size();
+                           });
+    REQUIRE(size_kept);
+    constexpr std::size_t kPiece = 4096;
+    for (std::size_t at = 0; at < now.size(); at += kPiece) {
+        const std::size_t end = std::min(at + kPiece, now.size());
+        if (end <= then.size() && std::equal(now.begin() + static_cast<std::ptrdiff_t>(at),
+                                             now.begin() + static_cast<std::ptrdiff_t>(end),
+                                             then.begin() + static_cast<std::ptrdiff_t>(at))) {
+            continue;
+        }
+        for (std::size_t i = at; i < end; ++i) {
+            if (!is_kept(r, expected, i, now[i])) {
+                CAPTURE(i, now.size(), int{now[i]});
+                FAIL("a byte that was flushed is lost");
+            }
+        }
     }
 }
 
-/// The image must be sound but for leaks, and hold all that had been flushed when the log was `cut`
-/// long. Of what was logged from then to `cut_end` it may have any part.
-void check_remains(const std::vector<u8>& bytes, const Recording& r, std::size_t cut,
-                   std::size_t cut_end)
+/// A bitmap that can be used has all that was written since it was begun.
+void check_bitmaps(const Recording& r, Image& image, const std::vector<u8>& now)
 {
-    INFO(r.driver->name << " cut at " << cut);
-    const auto file = std::make_shared<std::vector<u8>>(bytes);
+    BitmapStore* store = r.bitmap_bases.empty() ? nullptr : image.bitmaps();
+    if (store == nullptr) {
+        return;
+    }
+    for (const BitmapInfo& bitmap : store->list()) {
+        const auto base = r.bitmap_bases.find(bitmap.name);
+        if (bitmap.in_use || base == r.bitmap_bases.end()) {
+            continue;
+        }
+        INFO("bitmap " << bitmap.name);
+        const std::vector<bool> dirty = need(store->load(bitmap.name));
+        bool marked = true;
+        for (std::size_t i = 0; i < std::min(now.size(), base->second.size()); ++i) {
+            marked = marked && (now[i] == base->second[i] || dirty[i / bitmap.granularity]);
+        }
+        REQUIRE(marked);
+    }
+}
+
+/// Nothing is said on standard error while this lives.
+class QuietErrors {
+public:
+    QuietErrors() : saved_{::dup(STDERR_FILENO)}
+    {
+        const int nowhere = ::open("/dev/null", O_WRONLY | O_CLOEXEC);
+        ::dup2(nowhere, STDERR_FILENO);
+        ::close(nowhere);
+    }
+    ~QuietErrors()
+    {
+        ::dup2(saved_, STDERR_FILENO);
+        ::close(saved_);
+    }
+    QuietErrors(const QuietErrors&) = delete;
+    QuietErrors& operator=(const QuietErrors&) = delete;
+
+private:
+    int saved_;
+};
+
+/// Whoever opens the image to go on with it finds the same, and can.
+void check_use(MemoryFiles& files, const Recording& r, std::vector<u8>& bytes)
+{
+    const auto open = [&](OpenFor purpose) {
+        return open_subject(r, files.open(kImageFile), files.opener(), purpose);
+    };
+    auto disk = [&] {
+        const QuietErrors quiet; // repairs of dirty images are told there
+        return open(OpenFor::use);
+    }();
+    REQUIRE((read_all(*disk) == bytes));
+    const auto packing = disk->layers()[0].image->packing();
+    if (!bytes.empty() && !(packing && packing->always)) {
+        const std::size_t at = bytes.size() / 3;
+        const std::vector<u8> more = noise(std::min<std::size_t>(700, bytes.size() - at), 1);
+        std::ranges::copy(more, bytes.begin() + static_cast<std::ptrdiff_t>(at));
+        REQUIRE(disk->write(at, more));
+    }
+    disk.reset();
+    disk = open(OpenFor::check);
+    REQUIRE((read_all(*disk) == bytes));
+    const auto report = disk->layers()[0].image->check(Repair::none, [](const std::string&) {});
+    REQUIRE((!report || report.value().corruptions == 0));
+}
+
+} // namespace
+
+std::unique_ptr<ChainDisk> open_subject(const CrashSubject& subject,
+                                        std::unique_ptr<ByteSource> file, OpenSibling siblings,
+                                        OpenFor purpose)
+{
+    OpenContext context = subject.context;
+    context.purpose = purpose;
+    context.open_sibling = std::move(siblings);
+    context.trust_data_files = true;
+    std::vector<Layer> layers;
+    layers.push_back({.image = need(subject.driver->open(std::move(file), context)),
+                      .path = kImageFile,
+                      .format = std::string{subject.driver->name}});
+    if (!subject.backing.empty()) {
+        layers.push_back({.image = need(open_alone(
+                              raw::kDriver, std::make_unique<MemorySource>(subject.backing))),
+                          .path = "backing",
+                          .format = "raw"});
+    }
+    return std::make_unique<ChainDisk>(std::move(layers), purpose == OpenFor::check);
+}
+
+void check_remains(MemoryFiles files, const Recording& r, Cut cut)
+{
+    INFO(r.driver->name << " cut at " << cut.begin << " to " << cut.end);
     const auto open = [&] {
-        return need(open_alone(*r.driver, std::make_unique<MemorySource>(file), OpenFor::check));
+        return open_subject(r, files.open(kImageFile), files.opener(), OpenFor::check);
     };
     if (r.mended) {
-        REQUIRE(open()->check(Repair::all, [](const std::string&) {}));
+        REQUIRE(open()->layers()[0].image->check(Repair::all, [](const std::string&) {}));
     }
-    auto image = open();
+    auto disk = open();
+    Image& image = *disk->layers()[0].image;
     std::string problems;
     const auto report =
-        image->check(Repair::none, [&](const std::string& problem) { problems += problem + "\n"; });
+        image.check(Repair::none, [&](const std::string& problem) { problems += problem + "\n"; });
     INFO(problems);
     if (report || report.error().code != base::Errc::unsupported) {
         REQUIRE(report);
         REQUIRE(report.value().corruptions == 0);
     }
-    const auto last = r.flushed.upper_bound(cut);
-    if (last == r.flushed.begin()) {
-        return;
-    }
-    std::vector<Layer> layers;
-    layers.push_back(
-        {.image = std::move(image), .path = "memory", .format = std::string{r.driver->name}});
-    ChainDisk disk{std::move(layers), true};
-    const std::vector<u8> now = read_all(disk);
-    const std::vector<u8>& then = std::prev(last)->second;
-    const bool once = r.changes.empty(); // each block is written once
-    bool kept = then.empty() || now.size() == then.size() || (!once && now.size() > then.size());
-    std::vector<bool> good(kept ? then.size() : 0);
-    for (std::size_t i = 0; i < good.size(); ++i) {
-        good[i] = then[i] == now[i] || (once && then[i] == 0);
-    }
-    for (const DiskChange& change : r.changes) {
-        if (change.when >= std::prev(last)->first && change.when < cut_end) {
-            for (std::size_t i = 0; i < change.bytes.size() && change.at + i < good.size(); ++i) {
-                good[change.at + i] = good[change.at + i] || change.bytes[i] == now[change.at + i];
-            }
-        }
-    }
-    kept = kept && std::ranges::find(good, false) == good.end();
-    REQUIRE(kept);
+    std::vector<u8> now = read_all(*disk);
+    check_content(r, expected_at(r, cut), now);
+    check_bitmaps(r, image, now);
+    disk.reset();
+    check_use(files, r, now);
 }
-
-} // namespace
 
 Recording record_run(const FormatDriver& driver, std::vector<u8> start,
                      const std::function<void(ChainDisk& disk, Recording& recording)>& run)
 {
-    Recording r{.driver = &driver, .start = std::move(start)};
-    std::vector<Layer> layers;
-    layers.push_back(
-        {.image = need(open_alone(driver, std::make_unique<RecordingSource>(r.start, r.log))),
-         .path = "memory",
-         .format = std::string{driver.name}});
-    ChainDisk disk{std::move(layers), false};
-    run(disk, r);
+    Recording r;
+    r.driver = &driver;
+    r.start = MemoryFiles{std::move(start)};
+    RecordedFiles files{r};
+    const auto disk = open_subject(r, files.open(kImageFile), files.opener());
+    run(*disk, r);
     return r;
 }
 
@@ -158,171 +232,16 @@ Recording record_writes(const FormatDriver& driver, std::vector<u8> start, u64 b
     });
 }
 
-namespace {
-
-/// A run of random things done to a disk, with a copy of what it holds.
-class MixedRun {
-public:
-    MixedRun(ChainDisk& disk, Recording& recording, u32 seed)
-        : disk_{disk}, image_{*disk.layers().front().image},
-          recording_{recording}, random_{seed}, mirror_{read_all(disk)}
-    {}
-
-    void step()
-    {
-        using Action = void (MixedRun::*)();
-        constexpr std::array<Action, 16> kActions{
-            &MixedRun::write, &MixedRun::write, &MixedRun::write,   &MixedRun::write,
-            &MixedRun::write, &MixedRun::write, &MixedRun::rewrite, &MixedRun::rewrite,
-            &MixedRun::zero,  &MixedRun::zero,  &MixedRun::pack,    &MixedRun::pack,
-            &MixedRun::flush, &MixedRun::flush, &MixedRun::grow,    &MixedRun::use_snapshot};
-        (this->*kActions[random_() % kActions.size()])();
-    }
-    void flush()
-    {
-        REQUIRE(disk_.flush());
-        recording_.flushed[recording_.log.size()] = mirror_;
-    }
-
-private:
-    u64 below(u64 limit) { return limit == 0 ? 0 : random_() % limit; }
-
-    void note(u64 at, std::span<const u8> bytes)
-    {
-        recording_.changes.push_back(
-            {recording_.log.size(), at, std::vector<u8>{bytes.begin(), bytes.end()}});
-        std::ranges::copy(bytes, mirror_.begin() + static_cast<std::ptrdiff_t>(at));
-    }
-    void put(u64 at, u64 length)
-    {
-        last_ = at;
-        const std::vector<u8> bytes = noise(std::min(length, mirror_.size() - at), random_());
-        note(at, bytes);
-        REQUIRE(disk_.write(at, bytes));
-    }
-    void write() { put(below(mirror_.size()), 1 + below(9000)); }
-    void rewrite() { put(std::min<u64>(last_ + below(3000), mirror_.size() - 1), 700); }
-    void zero()
-    {
-        const u64 at = below(mirror_.size()) & ~u64{511};
-        const u64 length = std::min<u64>(512 + below(60'000), mirror_.size() - at);
-        note(at, std::vector<u8>(length));
-        REQUIRE(disk_.write_zeroes(at, length));
-    }
-    void pack()
-    {
-        const auto packing = image_.packing();
-        if (!packing) {
-            return write();
-        }
-        const u64 block = packing->block_size;
-        const u64 at = below(mirror_.size() / block) * block;
-        const std::vector<u8> bytes(block, static_cast<u8>(random_()));
-        std::vector<u8> packed(block - 1);
-        const std::size_t n = Packer{packing->codec}.pack(bytes, packed);
-        if (at + block > mirror_.size() || n == 0) {
-            return write();
-        }
-        note(at, bytes);
-        REQUIRE(image_.write_packed(GuestOffset{at}, std::span{packed}.first(n)));
-    }
-    void grow()
-    {
-        const u64 size = mirror_.size() + 512 * (1 + below(20));
-        auto grown = image_.resize(size, Preallocate::none);
-        if (grown) {
-            mirror_.resize(size);
-        } else {
-            REQUIRE(grown.error().code == base::Errc::unsupported);
-        }
-    }
-    /// Takes one, goes back to it, or gives it up.
-    void use_snapshot()
-    {
-        const auto all = image_.info().snapshots;
-        if (all.empty()) {
-            auto taken = image_.create_snapshot("a", {});
-            if (!taken) {
-                REQUIRE(taken.error().code == base::Errc::unsupported);
-                return;
-            }
-            snapshot_ = mirror_;
-        } else if (random_() % 2 == 0) {
-            REQUIRE(image_.delete_snapshot("a"));
-        } else if (snapshot_.size() == mirror_.size()) { // a disk that shrinks is another test's
-            note(0, snapshot_);
-            REQUIRE(image_.apply_snapshot("a"));
-        }
-    }
-
-    ChainDisk& disk_;
-    Image& image_;
-    Recording& recording_;
-    std::mt19937 random_;
-    std::vector<u8> mirror_;
-    std::vector<u8> snapshot_;
-    u64 last_ = 0; // where the last write was
-};
-
-} // namespace
-
-Recording record_mixed(const FormatDriver& driver, std::vector<u8> start, int steps, u32 seed)
-{
-    return record_run(driver, std::move(start), [&](ChainDisk& disk, Recording& r) {
-        MixedRun run{disk, r, seed};
-        run.flush();
-        for (int i = 0; i < steps; ++i) {
-            run.step();
-        }
-    });
-}
-
 int check_prefixes(const Recording& r, std::size_t step)
 {
-    auto bytes = std::make_shared<std::vector<u8>>(r.start);
-    MemorySource file{bytes};
-    int cuts = 0;
-    for (std::size_t cut = 0; cut < r.log.size(); ++cut) {
-        apply(file, r.log[cut]);
-        if (cut % step == 0 || cut + 1 == r.log.size()) {
-            check_remains(*bytes, r, cut + 1, cut + 1);
-            ++cuts;
-        }
-    }
-    return cuts;
+    return each_prefix(
+        r, step, [&](MemoryFiles files, Cut cut) { check_remains(std::move(files), r, cut); });
 }
 
 int check_losses(const Recording& r, u32 seed)
 {
-    auto stable = std::make_shared<std::vector<u8>>(r.start);
-    MemorySource file{stable};
-    std::vector<std::size_t> pending;
-    std::mt19937 random{seed};
-    int cuts = 0;
-    for (std::size_t i = 0; i < r.log.size(); ++i) {
-        pending.push_back(i);
-        const bool is_flush = r.log[i].kind == FileEvent::Kind::flush;
-        for (u32 trial = 0;
-             trial < (pending.size() < 5 ? 5 : 2) && (is_flush || random() % 97 == 0); ++trial) {
-            auto left = std::make_shared<std::vector<u8>>(*stable);
-            MemorySource remains{left};
-            for (const std::size_t p : pending) {
-                if (random() % 2 == 0) {
-                    apply(remains, r.log[p]);
-                }
-            }
-            // What was flushed at a cut is what the last whole flush had.
-            check_remains(*left, r, pending.front(), i + 1);
-            ++cuts;
-        }
-        if (is_flush) {
-            for (const std::size_t p : pending) {
-                apply(file, r.log[p]);
-            }
-            pending.clear();
-        }
-    }
-    return cuts;
+    return each_loss(r, seed,
+                     [&](MemoryFiles files, Cut cut) { check_remains(std::move(files), r, cut); });
 }
 
 } // namespace img::test

@@ -5,6 +5,7 @@
 
 #include "imgtool/chain/chain.hpp"
 #include "imgtool/format.hpp"
+#include "imgtool/tests/crash_log.hpp"
 
 #include <functional>
 #include <map>
@@ -12,34 +13,41 @@
 
 namespace img::test {
 
-/// What was done to a file, in order.
-struct FileEvent {
-    enum class Kind { write, zero, resize, flush } kind;
-    u64 at = 0;
-    u64 length = 0;
-    std::vector<u8> bytes = {};
-};
-
-/// Bytes that were put on the disk when the log was that long.
+/// Bytes that were put on the disk, or the size that it was given, when the log was that long.
 struct DiskChange {
     std::size_t when = 0;
     u64 at = 0;
     std::vector<u8> bytes = {};
+    std::optional<u64> size = {};
 };
 
-/// A run of writes with what the disk held at each flush.
-struct Recording {
+/// How the images of a test are opened and what they lie over.
+struct CrashSubject {
     const FormatDriver* driver = nullptr;
-    std::vector<u8> start; // the file before the run
-    std::vector<FileEvent> log = {};
-    std::map<std::size_t, std::vector<u8>> flushed = {}; // by the length of the log then
-    /// What was written over what had been flushed, where a run does that: until the next flush a
-    /// byte may be any of those. Without any, a byte that was zero may be anything.
-    std::vector<DiskChange> changes = {};
+    /// Keys and options; files that an image names are those in memory.
+    OpenContext context = {};
+    /// The bytes of a raw backing file; none when empty.
+    std::vector<u8> backing = {};
     /// A cut may leave what a check calls errors, as long as it can repair them all: for formats
     /// that have no way to say that counts are behind.
     bool mended = false;
 };
+
+/// A run of writes with what the disk held at each flush.
+struct Recording : FileLog, CrashSubject {
+    std::map<std::size_t, std::vector<u8>> flushed = {}; // by the length of the log then
+    /// What was written over what had been flushed, where a run does that: until the next flush a
+    /// byte may be any of those. Without any, a byte that was zero may be anything.
+    std::vector<DiskChange> changes = {};
+    /// What the disk held when a persistent bitmap was begun, by the bitmap's name: whatever else
+    /// is on the disk later must be marked in it, or the bitmap must be known to be out of date.
+    std::map<std::string, std::vector<u8>> bitmap_bases = {};
+};
+
+/// Opens the image in `file`, with its backing file.
+std::unique_ptr<ChainDisk> open_subject(const CrashSubject& subject,
+                                        std::unique_ptr<ByteSource> file, OpenSibling siblings,
+                                        OpenFor purpose = OpenFor::use);
 
 /// Writes each block of `block` bytes of the disk in `start` once, in a random order, with a flush
 /// now and then. The disk must read as zero.
@@ -51,14 +59,16 @@ Recording record_run(const FormatDriver& driver, std::vector<u8> start,
                      const std::function<void(ChainDisk& disk, Recording& recording)>& run);
 
 /// Does `steps` things to a disk in a random order: writes, overwrites, zeroes, compressed blocks,
-/// flushes, growth, snapshots taken, applied and deleted - what the format can.
-Recording record_mixed(const FormatDriver& driver, std::vector<u8> start, int steps, u32 seed);
+/// flushes, other sizes, snapshots taken, applied and deleted, bitmaps added and removed - what the
+/// format can. The disk is closed and opened again a few times.
+Recording record_mixed(const CrashSubject& subject, const MemoryFiles& start, int steps, u32 seed);
 
-/// Every prefix of the log (one in `step`) must open, be sound but for leaks by check(), and hold
-/// all that had been flushed. Returns how many cuts that were.
+/// What was left at a cut must open, be sound but for leaks by check(), and hold all that had been
+/// flushed.
+void check_remains(MemoryFiles files, const Recording& recording, Cut cut);
+
+/// check_remains() for each_prefix() and each_loss(). They return how many cuts that were.
 int check_prefixes(const Recording& recording, std::size_t step);
-
-/// The same with writes since the last flush lost at random. Returns how many cuts that were.
 int check_losses(const Recording& recording, u32 seed);
 
 } // namespace img::test

@@ -3,7 +3,7 @@
 
 #include "imgtool/chain/chain.hpp"
 #include "imgtool/format.hpp"
-#include "imgtool/source/memory_source.hpp"
+#include "imgtool/tests/sparse_memory.hpp"
 
 #include <algorithm>
 #include <vector>
@@ -11,7 +11,7 @@
 namespace img::test {
 
 inline constexpr u64 kFuzzFileLimit = u64{8} << 20; // bytes the file may grow to
-inline constexpr u64 kFuzzReadLimit = u64{256} << 10;
+inline constexpr u64 kFuzzReadLimit = u64{128} << 10;
 
 /// Looks at an image, reads its ends, writes here and there.
 inline void use_image(std::unique_ptr<Image> image)
@@ -21,7 +21,7 @@ inline void use_image(std::unique_ptr<Image> image)
     layers.push_back({.image = std::move(image), .path = "fuzz", .format = "fuzz"});
     ChainDisk disk{std::move(layers), false};
     u64 offset = 0;
-    for (int i = 0; i < 256 && offset < disk.size(); ++i) {
+    for (int i = 0; i < 40 && offset < disk.size(); ++i) {
         auto found = disk.find(offset, disk.size() - offset, MapDetail::exact);
         if (!found) {
             break;
@@ -50,8 +50,7 @@ inline void fuzz_image(const FormatDriver& driver, std::span<const u8> bytes,
     const auto open = [&](OpenFor purpose) {
         OpenContext with = context;
         with.purpose = purpose;
-        auto file = std::make_unique<MemorySource>(std::vector<u8>{bytes.begin(), bytes.end()},
-                                                   kFuzzFileLimit);
+        auto file = std::make_unique<SparseMemory>(bytes, kFuzzFileLimit);
         if (access == FuzzAccess::read_only) {
             file->set_read_only();
         }

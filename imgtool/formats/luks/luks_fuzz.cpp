@@ -27,7 +27,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     // The corpus has headers only; a disk belongs behind them.
     bytes.resize(std::max<std::size_t>(bytes.size(), std::size_t{1} << 20));
     OpenContext context{.no_io = true};
-    if (auto image = luks::kDriver.open(std::make_unique<MemorySource>(bytes), context)) {
+    if (auto image = luks::kDriver.open(
+            std::make_unique<test::SparseMemory>(bytes, test::kFuzzFileLimit), context)) {
         (void)image.value()->info();
     }
     Secrets secrets;

@@ -87,7 +87,9 @@ Qcow2Image::Qcow2Image(std::unique_ptr<ByteSource> file, std::unique_ptr<ByteSou
       encryption_{std::move(encryption)}, l1_{std::move(l1)},
       l2_cache_{*file_, std::min(kSliceSize, geometry_.cluster_size()), kCachedSlices},
       refcounts_{*file_, header_, [this](u64 cluster) { return is_metadata(cluster); }}
-{}
+{
+    l2_cache_.announce(DebugEvent::l2_load, DebugEvent::l2_update);
+}
 
 Qcow2Image::~Qcow2Image()
 {

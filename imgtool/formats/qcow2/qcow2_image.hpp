@@ -138,6 +138,7 @@ private:
     Status add_snapshot(const std::string& name, const SnapshotTime& now);
     Status switch_tables(std::vector<u64> l1, u64 size);
     Status drop_snapshot(const Snapshot& gone, std::span<const u64> l1, std::vector<Snapshot> left);
+    Status free_snapshot(const Snapshot& gone, std::span<const u64> l1);
     Status store_snapshots(std::vector<Snapshot> snapshots, Header header);
 
     // The disk's size (qcow2_resize.cpp).

@@ -147,12 +147,14 @@ Result<bool> Qcow2Image::make_empty()
     l2_cache_.clear();
     packed_end_ = 0;
     const std::vector<u8> none(l1_.size() * sizeof(u64));
+    file_->announce(DebugEvent::l1_update);
     if (auto done = file_->write(FileOffset{header_.l1_offset}, none); !done) {
         return std::move(done).error();
     }
     if (auto done = file_->flush(); !done) {
         return std::move(done).error();
     }
+    file_->announce(DebugEvent::empty_image_prepare);
     if (auto done = release_tables(old); !done) {
         return std::move(done).error();
     }

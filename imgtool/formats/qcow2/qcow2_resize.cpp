@@ -254,6 +254,7 @@ Status Qcow2Image::move_l1(u64 entries)
     for (std::size_t i = 0; i < l1_.size(); ++i) {
         store_be<u64>(bytes, i * sizeof(u64), l1_[i]);
     }
+    file_->announce(DebugEvent::l1_grow_write_table);
     auto at = write_new(bytes);
     if (!at) {
         return std::move(at).error();
@@ -261,6 +262,7 @@ Status Qcow2Image::move_l1(u64 entries)
     if (auto done = settle_counts(); !done) {
         return done;
     }
+    file_->announce(DebugEvent::l1_grow_activate_table);
     const ClusterRun old = run_of(header_.l1_offset, l1_.size() * sizeof(u64));
     Header header = header_;
     header.l1_offset = at.value();

@@ -57,6 +57,8 @@ std::vector<u64> without_flags(std::span<const u64> l1)
     return plain;
 }
 
+constexpr std::string_view kFreeSnapshotFailed = "Failed to free the cluster and L1 table";
+
 } // namespace
 
 Result<std::size_t> Qcow2Image::find_snapshot(const std::string& id_or_name) const
@@ -115,7 +117,7 @@ Status Qcow2Image::check_shareable(u64 at, std::span<const u8> table)
         }
         return refcounts_.each(run, [this](u64, u64 count) -> Status {
             if (count == geometry_.refcount_max()) {
-                return fail(Errc::invalid_argument, "Invalid argument");
+                return fail(Errc::unsupported, "Invalid argument");
             }
             if (count == 0) { // what it refers to is not its own
                 return fail(Errc::corrupt, "Resource temporarily unavailable");
@@ -242,6 +244,7 @@ Status Qcow2Image::add_snapshot(const std::string& name, const SnapshotTime& now
         return done;
     }
     l1_ = plain;
+    file_->announce(DebugEvent::l1_update);
     if (auto done = file_->write(FileOffset{header_.l1_offset}, l1_bytes); !done) {
         return done;
     }
@@ -416,9 +419,20 @@ Status Qcow2Image::delete_snapshot(const std::string& id_or_name)
 Status Qcow2Image::drop_snapshot(const Snapshot& gone, std::span<const u64> l1,
                                  std::vector<Snapshot> left)
 {
-    if (auto done = store_snapshots(std::move(left), header_); !done) {
-        return done;
+    const u32 count = header_.snapshot_count;
+    auto done = store_snapshots(std::move(left), header_);
+    if (!done && header_.snapshot_count == count) {
+        return std::move(done).error().in("Failed to remove snapshot from snapshot list");
     }
+    if (done) {
+        done = free_snapshot(gone, l1);
+    }
+    return done ? std::move(done) : Status{std::move(done).error().in(kFreeSnapshotFailed)};
+}
+
+/// Gives back what only a snapshot had that is no longer listed.
+Status Qcow2Image::free_snapshot(const Snapshot& gone, std::span<const u64> l1)
+{
     l2_cache_.clear();
     packed_end_ = 0;
     if (auto done = release_snapshot(l1); !done) {

@@ -88,6 +88,7 @@ Status Qcow2Image::make_l2_table(u64 l1_index)
     }
     const u64 at = run.value().first << geometry_.cluster_bits;
     const u64 shared = l1_[l1_index] & entry::offset_mask;
+    file_->announce(DebugEvent::l2_alloc_write);
     if (shared != 0) {
         std::vector<u8> table(geometry_.cluster_size());
         if (auto read = read_padded(*file_, FileOffset{shared}, table); !read) {
@@ -514,6 +515,7 @@ Status Qcow2Image::write_packed(GuestOffset block, std::span<const u8> packed)
     }
     wrote_data_ = true;
     wrote_packed_ = true;
+    file_->announce(DebugEvent::write_compressed);
     if (auto written = file_->write(FileOffset{at.value()}, packed); !written) {
         return written;
     }
@@ -532,6 +534,7 @@ Status Qcow2Image::write_l1()
         std::array<u8, 8> field{};
         store_be<u64>(field, 0, l1_[index]);
         const FileOffset at{header_.l1_offset + index * sizeof(u64)};
+        file_->announce(DebugEvent::l1_update);
         if (auto done = file_->write(at, field); !done) {
             return done;
         }

@@ -71,7 +71,9 @@ Refcounts::Refcounts(ByteSource& file, const Header& header, std::function<bool(
     : file_{file}, geometry_{header.geometry()}, is_metadata_{std::move(is_metadata)},
       cache_{file, std::min(kSliceSize, geometry_.cluster_size()), kCachedSlices},
       table_offset_{header.reftable_offset}, table_clusters_{header.reftable_clusters}
-{}
+{
+    cache_.announce(DebugEvent::refblock_load, DebugEvent::refblock_update_part);
+}
 
 Status Refcounts::load()
 {
@@ -79,6 +81,7 @@ Status Refcounts::load()
         return fail(Errc::corrupt, "Image does not contain a reference count table");
     }
     std::vector<u8> bytes(table_clusters_ << geometry_.cluster_bits); // bounded by parse_header
+    file_.announce(DebugEvent::reftable_load);
     if (auto read = read_padded(file_, FileOffset{table_offset_}, bytes); !read) {
         return std::move(read).error().in("Could not read the refcount table");
     }
@@ -177,6 +180,9 @@ Status Refcounts::each(const ClusterRun& run,
 
 Status Refcounts::change(const ClusterRun& run, bool up)
 {
+    if (!up && run.count != 0) {
+        file_.announce(DebugEvent::cluster_free);
+    }
     for (u64 c = run.first; c < run.first + run.count;) {
         const auto uncounted = [&c] {
             return fail(Errc::corrupt,
@@ -282,6 +288,7 @@ Status Refcounts::add_block(u64 table_index)
         table_.resize(table_index + 1);
     }
     const u64 at = cluster << geometry_.cluster_bits;
+    file_.announce(DebugEvent::refblock_alloc);
     // Zeroes go to the file at once; the table refers to them only after the next barrier.
     if (auto zeroed = file_.zero(FileOffset{at}, geometry_.cluster_size()); !zeroed) {
         return zeroed;
@@ -295,6 +302,7 @@ Status Refcounts::add_block(u64 table_index)
 
 Result<ClusterRun> Refcounts::allocate(u64 wanted)
 {
+    file_.announce(DebugEvent::cluster_alloc);
     while (true) {
         auto free = is_free(hint_);
         if (!free) {
@@ -341,6 +349,7 @@ Result<ClusterRun> Refcounts::allocate(u64 wanted)
 
 Result<u64> Refcounts::allocate_exactly(u64 count)
 {
+    file_.announce(DebugEvent::cluster_alloc);
     u64 first = hint_;
     u64 found = 0;
     while (found < count) {
@@ -383,6 +392,7 @@ Status Refcounts::make_room_for_table()
     if (table_.size() <= table_capacity()) {
         return base::ok();
     }
+    file_.announce(DebugEvent::reftable_grow);
     old_table_ = {table_offset_ >> geometry_.cluster_bits, table_clusters_};
     while (table_.size() > table_capacity()) {
         // Half as much again, so that a growing file does not move its table often.
@@ -414,6 +424,7 @@ Status Refcounts::write_table()
     for (std::size_t i = 0; i < table_.size(); ++i) {
         store_be<u64>(bytes, i * sizeof(u64), table_[i]);
     }
+    file_.announce(DebugEvent::reftable_update);
     if (auto done = file_.write(FileOffset{table_offset_}, bytes); !done) {
         return done;
     }

@@ -88,7 +88,11 @@ void ReferenceCounter::count_flagged(u64 at, bool copied)
     }
     count_one(cluster);
     CountMap::Uses& uses = counts_.use(cluster);
-    (copied ? uses.flagged : uses.shared) = 1;
+    if (copied) {
+        uses.flagged = 1;
+    } else {
+        uses.shared = 1;
+    }
 }
 
 void ReferenceCounter::uncount(u64 at, u64 length)

@@ -48,7 +48,11 @@ public:
                 return std::move(run).error();
             }
             extent.kind = run.value().data ? Extent::Kind::data : Extent::Kind::zero;
-            extent.length = std::min(limit, run.value().length);
+            u64 length = run.value().length;
+            if (start_ + from.bytes + length == file_->size()) {
+                length = size_ - from.bytes; // the last sector is of one nature
+            }
+            extent.length = std::min(limit, length);
         }
         extent.reserved = extent.kind == Extent::Kind::zero;
         return extent;

@@ -17,6 +17,9 @@ Result<SliceCache::Slice*> SliceCache::find(u64 at)
         }
         Slice slice{.bytes = std::make_unique<u8[]>(slice_size_)};
         const std::span<u8> into{slice.bytes.get(), slice_size_};
+        if (load_) {
+            file_.announce(*load_);
+        }
         // A table at the very end of the file may have been cut: the rest reads as zero.
         if (auto done = read_padded(file_, FileOffset{at}, into); !done) {
             return std::move(done).error();
@@ -100,6 +103,9 @@ Status SliceCache::write_one(u64 at)
 Status SliceCache::store(u64 at, Slice& slice)
 {
     const u64 length = std::min(slice_size_, end_ - at);
+    if (store_) {
+        file_.announce(*store_);
+    }
     if (auto done = file_.write(FileOffset{at}, {slice.bytes.get(), length}); !done) {
         return done;
     }

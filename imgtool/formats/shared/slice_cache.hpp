@@ -8,6 +8,7 @@
 #include "imgtool/source/byte_source.hpp"
 
 #include <memory>
+#include <optional>
 #include <span>
 #include <unordered_map>
 #include <utility>
@@ -22,6 +23,13 @@ public:
     SliceCache(ByteSource& file, u64 slice_size, std::size_t capacity, u64 end = ~u64{0})
         : file_{file}, slice_size_{slice_size}, capacity_{capacity}, end_{end}
     {}
+
+    /// What the file is told before slices are read and written.
+    void announce(DebugEvent load, DebugEvent store)
+    {
+        load_ = load;
+        store_ = store;
+    }
 
     u64 slice_size() const { return slice_size_; }
 
@@ -65,6 +73,7 @@ private:
     u64 last_at_ = ~u64{0};
     Slice* last_ = nullptr;
     std::unordered_map<u64, Slice> slices_;
+    std::optional<DebugEvent> load_, store_;
 };
 
 } // namespace img

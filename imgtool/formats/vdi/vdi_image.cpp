@@ -182,6 +182,10 @@ Status VdiImage::update_header()
 Result<CheckReport> VdiImage::check(Repair repair, const ProblemSink& problem)
 {
     CheckReport report;
+    // A file that has the whole map is worth the memory.
+    if (auto last = load_entry(header_.blocks - std::min(header_.blocks, 1u)); !last) {
+        return std::move(last).error();
+    }
     std::vector<bool> used(header_.blocks); // at most 64 MiB
     u64 found = 0;
     u64 end = 0;

@@ -20,9 +20,9 @@ using namespace img;
 constexpr u64 kImageSize = u64{5} << 20;
 constexpr u64 kPlace = 4096;
 
-std::vector<u8> unfold(std::span<const u8> input)
+void unfold(std::span<const u8> input, std::vector<u8>& image)
 {
-    std::vector<u8> image(kImageSize);
+    image.assign(kImageSize, 0);
     while (input.size() >= 4) {
         const u64 at = base::load_le<base::u16>(input, 0) * kPlace;
         const u64 n = std::min<u64>(base::load_le<base::u16>(input, 2), input.size() - 4);
@@ -31,7 +31,6 @@ std::vector<u8> unfold(std::span<const u8> input)
         }
         input = input.subspan(4 + n);
     }
-    return image;
 }
 
 void resign(std::span<u8> bytes)
@@ -62,7 +61,8 @@ void put_checksums_right(std::span<u8> image)
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size)
 {
-    std::vector<img::u8> image = unfold({data, size});
+    static std::vector<img::u8> image; // new memory each time would take longest of all
+    unfold({data, size}, image);
     put_checksums_right(image);
     img::test::fuzz_image(img::vhdx::kDriver, image);
     img::test::fuzz_image(img::vhdx::kDriver, {data, size});

@@ -12,8 +12,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     OpenContext context;
     context.open_sibling = [&](const std::string&) -> Result<std::unique_ptr<ByteSource>> {
         const auto begin = std::ranges::find(bytes, u8{0});
-        return std::unique_ptr<ByteSource>{std::make_unique<MemorySource>(
-            std::vector<u8>{begin == bytes.end() ? begin : begin + 1, bytes.end()},
+        return std::unique_ptr<ByteSource>{std::make_unique<test::SparseMemory>(
+            std::span{begin == bytes.end() ? begin : begin + 1, bytes.end()},
             test::kFuzzFileLimit)};
     };
     context.identity = &Identity::reproducible();
