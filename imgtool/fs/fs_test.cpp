@@ -111,7 +111,10 @@ public:
 
     std::string_view type() const override { return "odd"; }
     std::string label() const override { return ""; }
-    Result<fs::Node> root() override { return fs::Node{.id = 1, .kind = fs::Kind::folder}; }
+    Result<fs::Node> root() override
+    {
+        return fs::Node{.id = 1, .kind = fs::Kind::folder, .mode = 0755};
+    }
     Result<std::vector<fs::Entry>> list(const fs::Node& folder) override
     {
         return folders[folder.id];

@@ -66,7 +66,7 @@ std::string find_holder(int fd)
     }
     const std::string self = std::to_string(::getpid());
     while (const dirent* process = ::readdir(processes.get())) {
-        const std::string pid = process->d_name;
+        std::string pid = process->d_name;
         if (pid.find_first_not_of("0123456789") != std::string::npos) {
             continue;
         }
