@@ -136,6 +136,7 @@ bool take_trace(std::string_view text)
     const std::size_t end = text.find_first_of(",=");
     const bool is_short = end == std::string_view::npos || text[end] == ',';
     parse_settings(is_short ? "enable=" + std::string{text} : std::string{text}, settings, help);
+    std::string event; // the last one counts
     for (const auto& [name, value] : settings) {
         if (name == "events" || name == "file") {
             report(fmt::format("--trace {}= is not supported", name));
@@ -145,10 +146,10 @@ bool take_trace(std::string_view text)
             report(fmt::format("Invalid parameter '{}'", name));
             return false;
         }
-        const std::string event = value.substr(value.starts_with('-') ? 1 : 0);
-        if (!event.empty() && event.find_first_of("*?") == std::string::npos) {
-            report(fmt::format("warning: trace event '{}' does not exist", event));
-        }
+        event = value.substr(value.starts_with('-') ? 1 : 0);
+    }
+    if (!event.empty() && event.find_first_of("*?") == std::string::npos) {
+        report(fmt::format("warning: trace event '{}' does not exist", event));
     }
     return true;
 }

@@ -231,7 +231,7 @@ TEST_CASE("node: rules for faults are read from blkdebug's configuration files")
 
     CHECK(refusal(rules("event = \"none\"\n")) == "no group defined");
     CHECK(refusal(rules("[inject]\n")) == "There is no option group 'inject'");
-    CHECK(refusal(rules("[inject-error\n")) == "There is no option group 'inject-error'");
+    CHECK(refusal(rules("[inject-error\n")) == "There is no option group 'inject-error\n'");
     CHECK(refusal(rules("[inject-error]\n")) == "Missing event name for rule");
     CHECK(refusal(rules("[inject-error]\n[set-state]\n")) == "Missing event name for rule");
     CHECK(refusal(rules("[set-state]\nerrno = \"5\"\n")) == "Invalid parameter 'errno'");

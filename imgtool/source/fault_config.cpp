@@ -75,7 +75,8 @@ public:
         }
         if (line.front() == '[') {
             const bool whole = line.find(']') != std::string_view::npos;
-            return begin(line.substr(1, whole ? line.find_first_of(" ]") - 1 : line.size()));
+            return whole ? begin(line.substr(1, line.find_first_of(" ]") - 1))
+                         : begin(std::string{line.substr(1)} + '\n'); // as QEMU reads it
         }
         if (section_ == nullptr) {
             return fail(Errc::invalid_argument, "no group defined");

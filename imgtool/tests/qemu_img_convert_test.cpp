@@ -224,11 +224,12 @@ constexpr const char* kDd[] = {
 /// That the outcome, where there is one, is the same disk.
 void same_outcome(Duel& duel)
 {
-    const auto content = [](const std::string& o) {
-        return test::run("[ ! -e " + o + " ] || { qemu-img convert -O raw " + o + " " + o +
-                         "-raw; sha256sum < " + o + "-raw; } ; rm -f " + o + " " + o + "-raw");
+    const auto content = [](const std::string& folder) {
+        return test::run("cd " + folder +
+                         " && { [ ! -e o ] || { qemu-img convert -O raw o o-raw 2>/dev/null && "
+                         "sha256sum < o-raw; }; rm -f o o-raw; }");
     };
-    CHECK(content(duel.ours("o")).output == content(duel.theirs("o")).output);
+    CHECK(content(duel.ours("")).output == content(duel.theirs("")).output);
 }
 
 } // namespace
@@ -283,6 +284,7 @@ TEST_CASE("convert: what the host copies is not looked at for zeroes")
     }
     const std::string calls =
         test::run(at + "strace -f -e trace=copy_file_range,pwrite64 " + imgtool + "-C r o").output;
-    CHECK(calls.find("copy_file_range(") != std::string::npos);
-    CHECK(calls.find("pwrite64(") == std::string::npos);
+    const std::size_t first = calls.find("copy_file_range(");
+    REQUIRE(first != std::string::npos);
+    CHECK(calls.find("pwrite64(", first) == std::string::npos); // before it: the new file's start
 }
