@@ -2,13 +2,13 @@
 
 #include "imgtool/chain/pieces.hpp"
 #include "imgtool/ops/turnstile.hpp"
+#include "imgtool/ops/workers.hpp"
 #include "imgtool/ops/zero_scan.hpp"
 
 #include <algorithm>
 #include <atomic>
 #include <mutex>
 #include <string>
-#include <thread>
 #include <vector>
 
 namespace img {
@@ -94,7 +94,7 @@ public:
     Status run()
     {
         work();
-        helpers_.clear(); // waits for them
+        helpers_.join(); // waits for them
         return std::move(result_);
     }
 
@@ -120,17 +120,13 @@ private:
     Status result_ = base::ok();
     std::atomic<bool> stopped_ = false;
     bool helping_ = false;
-    std::vector<std::jthread> helpers_; // of the thread that called run()
+    Workers helpers_; // of the thread that called run()
 };
 
 /// Threads are only made once there is something for them to do.
 void Walk::start_helpers()
 {
-    const unsigned wanted =
-        options_.threads != 0 ? options_.threads : std::thread::hardware_concurrency();
-    while (helpers_.size() + 1 < std::clamp(wanted, 1U, kMaxThreads)) {
-        helpers_.emplace_back([this] { work(); });
-    }
+    helpers_.start(thread_count(options_.threads, kMaxThreads) - 1, [this] { work(); });
 }
 
 /// Takes the next job; false at the end. An error belongs to the job.

@@ -4,6 +4,7 @@
 #include "imgtool/ops/compare.hpp"
 
 #include "imgtool/chain/pieces.hpp"
+#include "imgtool/ops/workers.hpp"
 #include "imgtool/ops/zero_scan.hpp"
 
 #include <algorithm>
@@ -11,7 +12,6 @@
 #include <cstring>
 #include <mutex>
 #include <optional>
-#include <thread>
 #include <vector>
 
 namespace img {
@@ -243,7 +243,7 @@ public:
     Comparison run()
     {
         work();
-        helpers_.clear(); // waits for them
+        helpers_.join(); // waits for them
         const bool done = result_number_ == ~u64{0};
         result_.overhang = plan_.overhangs_at(done ? plan_.total() : result_.offset);
         return std::move(result_);
@@ -262,7 +262,7 @@ private:
     Comparison result_;
     u64 result_number_ = ~u64{0}; // of the task that ended the comparison
     bool helping_ = false;
-    std::vector<std::jthread> helpers_; // of the thread that called run()
+    Workers helpers_; // of the thread that called run()
 };
 
 /// Takes the next task; false when there is nothing left that could change the result.
@@ -291,7 +291,7 @@ bool Comparer::take(Task& task)
         }
     }
     constexpr u64 kWorthAThread = 16; // tasks
-    if (!helping_ && task.number == kWorthAThread) {
+    if (!helping_ && task.number >= kWorthAThread) {
         helping_ = true;
         start_helpers();
     }
@@ -301,9 +301,7 @@ bool Comparer::take(Task& task)
 void Comparer::start_helpers()
 {
     constexpr unsigned kMaxThreads = 4; // more only wait for memory
-    while (helpers_.size() + 1 < std::min(std::thread::hardware_concurrency(), kMaxThreads)) {
-        helpers_.emplace_back([this] { work(); });
-    }
+    helpers_.start(thread_count(0, kMaxThreads) - 1, [this] { work(); });
 }
 
 void Comparer::work()

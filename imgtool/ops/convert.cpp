@@ -5,6 +5,7 @@
 
 #include "imgtool/ops/convert_plan.hpp"
 #include "imgtool/ops/ordered_queue.hpp"
+#include "imgtool/ops/workers.hpp"
 #include "imgtool/source/file_source.hpp"
 
 #include <algorithm>
@@ -12,10 +13,7 @@
 #include <bit>
 #include <mutex>
 #include <optional>
-#include <pthread.h>
-#include <sched.h>
 #include <string>
-#include <thread>
 #include <utility>
 
 namespace img {
@@ -124,7 +122,7 @@ private:
     std::atomic<bool> stopped_ = false;
     std::atomic<bool> offload_; // the host may be able to copy
     bool helping_ = false;
-    std::vector<std::jthread> helpers_; // of the thread that called run()
+    Workers helpers_; // of the thread that called run()
 
     std::mutex salvage_mutex_;
 };
@@ -132,20 +130,7 @@ private:
 /// Threads are only made once there is something for them to do.
 void Converter::start_helpers()
 {
-    const unsigned wanted =
-        options_.threads != 0 ? options_.threads : std::thread::hardware_concurrency();
-    const unsigned count = std::clamp(wanted, 1U, kMaxThreads);
-    cpu_set_t others;
-    const bool spread =
-        ::sched_getaffinity(0, sizeof others, &others) == 0 && CPU_COUNT(&others) > 1;
-    CPU_CLR(::sched_getcpu(), &others);
-    while (helpers_.size() + 1 < count) {
-        helpers_.emplace_back([this] { work(); });
-        if (spread) {
-            // The kernel likes to keep threads that wake each other on one processor.
-            (void)::pthread_setaffinity_np(helpers_.back().native_handle(), sizeof others, &others);
-        }
-    }
+    helpers_.start(thread_count(options_.threads, kMaxThreads) - 1, [this] { work(); });
 }
 
 /// Takes the next job; false at the end. An error belongs to the job.
@@ -459,7 +444,7 @@ Status Converter::write_own_zeroes(u64 at, u64 length)
 Status Converter::run()
 {
     work();
-    helpers_.clear(); // waits for them
+    helpers_.join(); // waits for them
     return std::move(result_);
 }
 
