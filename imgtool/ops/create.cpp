@@ -12,7 +12,6 @@
 #include <algorithm>
 #include <cctype>
 #include <cerrno>
-#include <cmath>
 #include <cstdlib>
 #include <string_view>
 #include <sys/stat.h>
@@ -99,7 +98,7 @@ Result<u64> parse_size(const std::string& text)
         return fail(Errc::unsupported, "too large: " + text);
     }
     return (u64{whole} << shift) +
-           static_cast<u64>(std::llround(fraction * static_cast<double>(u64{1} << shift)));
+           static_cast<u64>(fraction * static_cast<double>(u64{1} << shift) + 0.5);
 }
 
 Result<CreateSettings> complete_settings(const FormatDriver& format, const CreateSettings& given)

@@ -151,7 +151,7 @@ Status FileSource::read(FileOffset at, std::span<u8> into)
 
 Status FileSource::write(FileOffset at, std::span<const u8> from)
 {
-    known_run_ = {};
+    set_changed();
     std::size_t done = 0;
     while (done < from.size()) {
         const ssize_t n = ::pwrite(fd_, from.data() + done, from.size() - done,
@@ -176,7 +176,7 @@ u64 FileSource::copy_by_host(ByteSource& from, FileOffset at, ByteSource& to, Fi
     if (source == nullptr || target == nullptr || source->device_ || target->device_) {
         return 0;
     }
-    target->known_run_ = {};
+    target->set_changed();
     auto read_at = static_cast<off64_t>(at.bytes);
     auto write_at = static_cast<off64_t>(into.bytes);
     u64 done = 0;
@@ -201,7 +201,7 @@ u64 FileSource::copy_by_host(ByteSource& from, FileOffset at, ByteSource& to, Fi
 
 Status FileSource::zero(FileOffset at, u64 length)
 {
-    known_run_ = {};
+    set_changed();
     const u64 end = at.bytes + length;
     if (!device_ && at.bytes < size_) {
         const u64 inside = std::min(length, size_ - at.bytes);
@@ -229,7 +229,7 @@ Status FileSource::zero(FileOffset at, u64 length)
 
 Status FileSource::resize(u64 size)
 {
-    known_run_ = {};
+    set_changed();
     if (device_) {
         return size <= size_ ? base::ok() : Status{fail(Errc::io, "Cannot grow device files")};
     }
@@ -245,7 +245,7 @@ Status FileSource::resize(u64 size)
 
 Status FileSource::reserve(FileOffset at, u64 length)
 {
-    known_run_ = {};
+    set_changed();
     const int error =
         ::posix_fallocate(fd_, static_cast<off_t>(at.bytes), static_cast<off_t>(length));
     if (error != 0) {
@@ -258,9 +258,13 @@ Status FileSource::reserve(FileOffset at, u64 length)
 
 Status FileSource::flush()
 {
-    if (!unsafe_ && access_ == Access::read_write && ::fdatasync(fd_) != 0) {
+    if (unsafe_ || access_ != Access::read_write || !changed_) {
+        return base::ok();
+    }
+    if (::fdatasync(fd_) != 0) {
         return failed("");
     }
+    changed_ = false;
     return base::ok();
 }
 

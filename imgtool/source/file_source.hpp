@@ -71,6 +71,14 @@ private:
     };
     KnownRun find_run(u64 at) const;
     KnownRun known_run_;
+
+    void set_changed()
+    {
+        known_run_ = {};
+        changed_ = true;
+    }
+    /// Whether the disk may lack something; at first what other programs wrote.
+    bool changed_ = true;
 };
 
 } // namespace img
