@@ -23,8 +23,8 @@ namespace {
 using base::Errc;
 using base::fail;
 
-constexpr u64 kJobSize = u64{512} << 10; // bytes: read and written again from a processor's cache
-constexpr u64 kMaxGranule = 4096;        // bytes, where the target has no larger clusters
+constexpr u64 kJobSize = u64{512} << 10;  // bytes: read and written again from a processor's cache
+constexpr u64 kMaxGranule = u64{2} << 20; // bytes, where the target has no larger clusters
 constexpr unsigned kMaxThreads = 16;
 constexpr std::size_t kAhead = 4; // jobs that are done before their turn
 
@@ -37,8 +37,11 @@ ConvertRules make_rules(ChainDisk& target, const ConvertOptions& options,
     const u64 sparse = std::bit_floor(std::clamp(options.sparse_size, u64{512}, kMaxGranule));
     const u64 granule = packing ? packing->block_size : std::max(cluster, sparse);
     return {.granule = granule,
-            // What is in the backing file need not be copied to fill up a cluster.
-            .edge = options.target_has_backing && !packing ? 512 : granule,
+            // What is in the backing file need not be copied to fill up a cluster, nor known zeroes
+            // to fill up a granule.
+            .edge = packing                      ? granule
+                    : options.target_has_backing ? 512
+                                                 : std::max(cluster, u64{512}),
             .job_size = std::max(kJobSize, granule),
             .keep_zeroes = options.sparse_size == 0,
             .target_is_zero = options.target_is_zero,
