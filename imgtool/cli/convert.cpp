@@ -214,7 +214,8 @@ bool Conversion::check_bitmaps()
     const std::string broken = find_broken_bitmap(image);
     if (!broken.empty() && !request_.skip_broken_bitmaps) {
         report(fmt::format("Cannot copy inconsistent bitmap '{}'", broken));
-        std::fprintf(stderr, "Try --skip-broken-bitmaps, or use 'qemu-img bitmap --remove'\n");
+        std::fprintf(stderr, "Try --skip-broken-bitmaps, or use 'qemu-img bitmap "
+                             "--remove' to delete it\n");
         return false;
     }
     return true;

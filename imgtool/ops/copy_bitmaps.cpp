@@ -32,9 +32,10 @@ std::string find_broken_bitmap(Image& image)
 {
     BitmapStore* store = image.bitmaps();
     if (store != nullptr) {
-        for (const BitmapInfo& info : store->list()) {
-            if (info.in_use) {
-                return info.name;
+        const std::vector<BitmapInfo> all = store->list();
+        for (auto info = all.rbegin(); info != all.rend(); ++info) { // as qemu-img looks at them
+            if (info->in_use) {
+                return info->name;
             }
         }
     }
@@ -49,9 +50,14 @@ Status copy_bitmaps(Image& from, Image& to, bool skip_broken,
     if (source == nullptr || target == nullptr) {
         return fail(Errc::unsupported, "bitmaps are not supported by both images");
     }
-    for (const BitmapInfo& info : source->list()) {
+    const std::vector<BitmapInfo> all = source->list();
+    for (auto info = all.rbegin(); info != all.rend(); ++info) {
+        if (info->in_use && skip_broken) {
+            skipped(info->name);
+        }
+    }
+    for (const BitmapInfo& info : all) {
         if (info.in_use && skip_broken) {
-            skipped(info.name);
             continue;
         }
         if (info.in_use) {
