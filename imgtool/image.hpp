@@ -71,6 +71,7 @@ struct Extent {
     u64 length;               // bytes, at least 1
     FileOffset at{0};         // for Kind::data, and others when `reserved`
     bool reserved = false;    // for Kind::zero and Kind::backing
+    bool marked = false;      // for Kind::data: ByteSource::Run::marked
     bool stored = false;      // for Kind::zero: data by the format, but a hole of the host's file
     Packed packed{};          // for Kind::compressed
     ByteSource* in = nullptr; // the file that `at` is in; null: Image::file()

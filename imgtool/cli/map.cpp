@@ -94,6 +94,10 @@ Row row_of(ChainDisk& disk, const ChainDisk::Found& found, u64 start)
             .data = e.kind == Extent::Kind::data || e.kind == Extent::Kind::compressed || e.stored,
             .offset = std::nullopt,
             .file = {}};
+    if (e.marked) { // as qemu-img shows dirty bitmaps
+        row.present = row.data = false;
+        return row;
+    }
     if (e.kind == Extent::Kind::data || e.reserved) {
         row.offset = e.at.bytes;
         row.file = e.in != nullptr ? e.in->name() : disk.layers()[found.depth].path;

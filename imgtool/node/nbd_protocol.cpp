@@ -116,7 +116,8 @@ Result<OpenedSource> open(Options& options, const How& how)
     if (!address) {
         return std::move(address).error();
     }
-    for (const std::string_view refused : {"tls-creds", "tls-hostname", "x-dirty-bitmap"}) {
+    address.value().dirty_bitmap = options.take("x-dirty-bitmap").value_or("");
+    for (const std::string_view refused : {"tls-creds", "tls-hostname"}) {
         if (options.take(refused)) {
             return fail(Errc::unsupported, fmt::format("nbd's {} is not supported", refused));
         }

@@ -48,6 +48,8 @@ public:
     struct Run {
         bool data;  // false: a hole, reads as zero
         u64 length; // bytes, at least 1
+        /// Of an export that is opened to look at a dirty bitmap of it: the bitmap is set here.
+        bool marked = false;
     };
     /// Whether data or a hole begins at `at` (which must lie in the file), and how far it goes.
     virtual Result<Run> run_at(FileOffset at) = 0;

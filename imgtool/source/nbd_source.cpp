@@ -100,7 +100,10 @@ std::string url_of(const NbdSource::Address& address)
 /// What block_status told of the range that begins at `at`.
 struct Answer {
     u64 at;
+    const std::string& context;
+    bool is_bitmap;
     bool known = false;
+    bool marked = false;
     bool data = true;
     u64 length = 0;
 };
@@ -109,16 +112,19 @@ int take_extents(void* user, const char* context, std::uint64_t offset, std::uin
                  std::size_t count, int*)
 {
     auto& answer = *static_cast<Answer*>(user);
-    if (std::strcmp(context, LIBNBD_CONTEXT_BASE_ALLOCATION) != 0 || offset != answer.at) {
+    if (answer.context != context || offset != answer.at) {
         return 0;
     }
     for (std::size_t i = 0; i + 1 < count; i += 2) { // pairs of length and flags
-        const bool data = (entries[i + 1] & LIBNBD_STATE_ZERO) == 0;
-        if (answer.known && data != answer.data) {
+        constexpr u32 kDirty = 1; // NBD_STATE_DIRTY of QEMU's contexts (docs/interop/nbd.txt)
+        const bool marked = answer.is_bitmap && (entries[i + 1] & kDirty) != 0;
+        const bool data = answer.is_bitmap || (entries[i + 1] & LIBNBD_STATE_ZERO) == 0;
+        if (answer.known && (data != answer.data || marked != answer.marked)) {
             break;
         }
         answer.known = true;
         answer.data = data;
+        answer.marked = marked;
         answer.length += entries[i];
     }
     return 0;
@@ -129,6 +135,8 @@ int take_extents(void* user, const char* context, std::uint64_t offset, std::uin
 struct NbdSource::Connection {
     Api api;
     nbd_handle* handle = nullptr;
+    std::string context; // that says where data is
+    bool is_bitmap = false;
     bool has_map = false;
     bool can_zero = false;
     bool can_flush = false;
@@ -160,8 +168,11 @@ Result<std::unique_ptr<NbdSource>> NbdSource::open(const Address& address, bool 
     const Api& nbd = connection->api;
     connection->handle = nbd.create();
     nbd_handle* handle = connection->handle;
+    connection->is_bitmap = !address.dirty_bitmap.empty();
+    connection->context =
+        connection->is_bitmap ? address.dirty_bitmap : LIBNBD_CONTEXT_BASE_ALLOCATION;
     if (handle == nullptr || nbd.set_export_name(handle, address.export_name.c_str()) != 0 ||
-        nbd.add_meta_context(handle, LIBNBD_CONTEXT_BASE_ALLOCATION) != 0) {
+        nbd.add_meta_context(handle, connection->context.c_str()) != 0) {
         return failed(nbd, "");
     }
     const bool is_unix = !address.socket.empty();
@@ -183,7 +194,11 @@ Result<std::unique_ptr<NbdSource>> NbdSource::open(const Address& address, bool 
     if (size < 0 || static_cast<u64>(size) > kMaxExport) {
         return size < 0 ? failed(nbd, "") : fail(Errc::unsupported, "the NBD export is too large");
     }
-    connection->has_map = nbd.can_meta_context(handle, LIBNBD_CONTEXT_BASE_ALLOCATION) > 0;
+    connection->has_map = nbd.can_meta_context(handle, connection->context.c_str()) > 0;
+    if (connection->is_bitmap && !connection->has_map) {
+        return fail(Errc::invalid_argument,
+                    fmt::format("requested x-dirty-bitmap {} not found", address.dirty_bitmap));
+    }
     connection->can_zero = nbd.can_zero(handle) > 0;
     connection->can_flush = nbd.can_flush(handle) > 0;
     if (!read_only && nbd.is_read_only(handle) != 0) {
@@ -279,7 +294,8 @@ Result<ByteSource::Run> NbdSource::run_at(FileOffset at)
     if (!connection_->has_map) {
         return Run{.data = true, .length = rest};
     }
-    Answer answer{.at = at.bytes};
+    Answer answer{
+        .at = at.bytes, .context = connection_->context, .is_bitmap = connection_->is_bitmap};
     const nbd_extent_callback callback{
         .callback = take_extents, .user_data = &answer, .free = nullptr};
     if (connection_->api.block_status(connection_->handle, std::min(rest, kMaxZero), at.bytes,
@@ -289,7 +305,8 @@ Result<ByteSource::Run> NbdSource::run_at(FileOffset at)
     if (!answer.known || answer.length == 0) {
         return fail(Errc::io, "the NBD server sent no block status");
     }
-    return Run{.data = answer.data, .length = std::min(rest, answer.length)};
+    return Run{
+        .data = answer.data, .length = std::min(rest, answer.length), .marked = answer.marked};
 }
 
 } // namespace img

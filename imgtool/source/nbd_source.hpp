@@ -15,6 +15,9 @@ public:
         std::string host = {};
         std::string port = "10809";
         std::string export_name = {};
+        /// A metadata context of the server's that tells where a dirty bitmap is set
+        /// ("qemu:dirty-bitmap:NAME"), to be asked in place of what is allocated; mostly empty.
+        std::string dirty_bitmap = {};
     };
 
     /// Errors: `unsupported` when libnbd is not there; `io`, in qemu-img's words, when the server

@@ -49,6 +49,7 @@ public:
             }
             extent.kind = run.value().data ? Extent::Kind::data : Extent::Kind::zero;
             extent.length = std::min(limit, run.value().length);
+            extent.marked = run.value().marked;
         }
         extent.reserved = extent.kind == Extent::Kind::zero;
         return extent;
