@@ -243,6 +243,28 @@ Result<bool> Refcounts::is_free(u64 cluster)
     return count.value() == 0;
 }
 
+/// The first free cluster from `cluster` on, or the first that another slice counts.
+Result<u64> Refcounts::skip_used(u64 cluster)
+{
+    auto place = place_of(cluster);
+    if (!place) {
+        return std::move(place).error();
+    }
+    if (place.value().slice == 0) {
+        return cluster;
+    }
+    auto slice = cache_.get(place.value().slice);
+    if (!slice) {
+        return std::move(slice).error();
+    }
+    u64 index = place.value().index;
+    while (index < counts_per_slice() &&
+           load_refcount(slice.value(), index, geometry_.refcount_order) != 0) {
+        ++index;
+    }
+    return cluster + (index - place.value().index);
+}
+
 Status Refcounts::check_takeable(u64 cluster) const
 {
     if (cluster > entry::offset_mask >> geometry_.cluster_bits) {
@@ -304,12 +326,13 @@ Result<ClusterRun> Refcounts::allocate(u64 wanted)
 {
     file_.announce(DebugEvent::cluster_alloc);
     while (true) {
-        auto free = is_free(hint_);
-        if (!free) {
-            return std::move(free).error();
+        auto next = skip_used(hint_);
+        if (!next) {
+            return std::move(next).error();
         }
-        if (!free.value()) {
-            if (++hint_ > last_sane_) {
+        if (next.value() != hint_) {
+            hint_ = next.value();
+            if (hint_ > last_sane_) {
                 return fail(Errc::corrupt, "clusters far past the end of the file are in use");
             }
             continue;
@@ -353,12 +376,12 @@ Result<u64> Refcounts::allocate_exactly(u64 count)
     u64 first = hint_;
     u64 found = 0;
     while (found < count) {
-        auto free = is_free(first + found);
-        if (!free) {
-            return std::move(free).error();
+        auto next = skip_used(first + found);
+        if (!next) {
+            return std::move(next).error();
         }
-        if (!free.value()) {
-            first += found + 1;
+        if (next.value() != first + found) {
+            first = next.value();
             found = 0;
             if (first > last_sane_) {
                 return fail(Errc::corrupt, "clusters far past the end of the file are in use");

@@ -85,6 +85,7 @@ private:
     u64 counts_per_slice() const { return cache_.slice_size() * 8 >> geometry_.refcount_order; }
     Status change(const ClusterRun& run, bool up);
     Result<bool> is_free(u64 cluster);
+    Result<u64> skip_used(u64 cluster);
     Status add_block(u64 table_index);
     Result<bool> counts_nothing(u64 table_index);
     Status check_takeable(u64 cluster) const;
