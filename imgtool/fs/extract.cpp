@@ -1,6 +1,6 @@
 #include "imgtool/fs/extract.hpp"
 
-#include "imgtool/ops/zero_scan.hpp"
+#include "imgtool/zero_scan.hpp"
 
 #include <algorithm>
 #include <cerrno>

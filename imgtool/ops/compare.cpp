@@ -5,7 +5,7 @@
 
 #include "imgtool/chain/pieces.hpp"
 #include "imgtool/ops/workers.hpp"
-#include "imgtool/ops/zero_scan.hpp"
+#include "imgtool/zero_scan.hpp"
 
 #include <algorithm>
 #include <array>

@@ -3,7 +3,7 @@
 
 #include "imgtool/chain/chain.hpp"
 #include "imgtool/ops/convert_plan.hpp"
-#include "imgtool/ops/zero_scan.hpp"
+#include "imgtool/zero_scan.hpp"
 
 #include <functional>
 #include <memory>

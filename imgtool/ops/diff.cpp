@@ -1,6 +1,6 @@
 #include "imgtool/ops/diff.hpp"
 
-#include "imgtool/ops/zero_scan.hpp"
+#include "imgtool/zero_scan.hpp"
 
 #include <algorithm>
 #include <array>

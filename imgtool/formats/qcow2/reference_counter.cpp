@@ -1,7 +1,7 @@
 #include "imgtool/formats/qcow2/reference_counter.hpp"
 
 #include "base/endian.hpp"
-#include "imgtool/ops/zero_scan.hpp"
+#include "imgtool/zero_scan.hpp"
 
 #include <fmt/format.h>
 
