@@ -35,17 +35,9 @@ bool take(int c, const char* value, Request& request)
 bool parse(int argc, char** argv, Request& request)
 {
     OptionReader reader{argc, argv, "hf:qU", kLong.data()};
-    if (!read_options(reader, request, take)) {
-        return false;
-    }
-    const auto operands = reader.operands();
-    if (operands.size() != 2) {
-        misuse("Expecting an image file name and a path");
-        return false;
-    }
-    request.path = operands[0];
-    request.place = operands[1];
-    return true;
+    return read_options(reader, request, take) &&
+           take_operands(reader, "Expecting an image file name and a path",
+                         {&request.path, &request.place});
 }
 
 Status write_out(u64, std::span<const u8> bytes)

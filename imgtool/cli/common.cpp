@@ -33,15 +33,24 @@ Taken take_common(int c, const char* value, Common& common)
     }
 }
 
-bool take_one_operand(const OptionReader& reader, std::string& path)
+bool take_operands(const OptionReader& reader, std::string_view complaint,
+                   std::initializer_list<std::string*> into)
 {
     const auto operands = reader.operands();
-    if (operands.size() != 1) {
-        misuse("Expecting one image file name");
+    if (operands.size() != into.size()) {
+        misuse(complaint);
         return false;
     }
-    path = operands[0];
+    auto operand = operands.begin();
+    for (std::string* one : into) {
+        *one = *operand++;
+    }
     return true;
+}
+
+bool take_one_operand(const OptionReader& reader, std::string& path)
+{
+    return take_operands(reader, "Expecting one image file name", {&path});
 }
 
 namespace {

@@ -6,7 +6,9 @@
 #include "imgtool/secret.hpp"
 
 #include <array>
+#include <initializer_list>
 #include <string>
+#include <string_view>
 
 namespace img::cli {
 
@@ -67,6 +69,11 @@ bool read_options(OptionReader& reader, Request& request,
     }
     return true;
 }
+
+/// Takes exactly as many operands as there are `into`, in their order; false when there are more or
+/// fewer, which is reported as `complaint`.
+bool take_operands(const OptionReader& reader, std::string_view complaint,
+                   std::initializer_list<std::string*> into);
 
 /// Takes the operand of commands that have one; false when it was reported.
 bool take_one_operand(const OptionReader& reader, std::string& path);

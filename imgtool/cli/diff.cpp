@@ -56,16 +56,9 @@ bool take(int c, const char* value, Request& request)
 bool parse(int argc, char** argv, Request& request)
 {
     OptionReader reader{argc, argv, "hf:F:o:pqU", kLong.data()};
-    if (!read_options(reader, request, take)) {
-        return false;
-    }
-    const auto operands = reader.operands();
-    if (operands.size() != 2) {
-        misuse("Expecting two image file names");
-        return false;
-    }
-    request.paths = {operands[0], operands[1]};
-    return true;
+    return read_options(reader, request, take) &&
+           take_operands(reader, "Expecting two image file names",
+                         {&request.paths[0], &request.paths[1]});
 }
 
 using Disks = std::array<std::unique_ptr<ChainDisk>, 2>;

@@ -37,18 +37,9 @@ bool take(int c, const char* value, Request& request)
 bool parse(int argc, char** argv, Request& request)
 {
     OptionReader reader{argc, argv, "hf:pqU", kLong.data()};
-    if (!read_options(reader, request, take)) {
-        return false;
-    }
-    const auto operands = reader.operands();
-    if (operands.size() != 3) {
-        misuse("Expecting an image file name, a path and a destination");
-        return false;
-    }
-    request.path = operands[0];
-    request.place = operands[1];
-    request.target = operands[2];
-    return true;
+    return read_options(reader, request, take) &&
+           take_operands(reader, "Expecting an image file name, a path and a destination",
+                         {&request.path, &request.place, &request.target});
 }
 
 bool is_folder(const std::string& path)

@@ -54,12 +54,9 @@ bool take(int c, const char* value, Request& request)
 bool parse(int argc, char** argv, Request& request)
 {
     OptionReader reader{argc, argv, "hf:o:O:pqU", kLong.data()};
-    if (!read_options(reader, request, take)) {
-        return false;
-    }
-    const auto operands = reader.operands();
-    if (operands.size() != 2) {
-        misuse("Expecting the names of an image and of a delta file");
+    if (!read_options(reader, request, take) ||
+        !take_operands(reader, "Expecting the names of an image and of a delta file",
+                       {&request.path, &request.delta})) {
         return false;
     }
     if (request.in_place != request.target.empty()) {
@@ -70,8 +67,6 @@ bool parse(int argc, char** argv, Request& request)
         misuse("-O cannot be used with --in-place");
         return false;
     }
-    request.path = operands[0];
-    request.delta = operands[1];
     return true;
 }
 
