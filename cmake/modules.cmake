@@ -45,7 +45,7 @@ function(menagerie_program name)
   add_executable(${name} ${ARG_SOURCES})
   target_link_libraries(${name} PRIVATE menagerie_options ${ARG_DEPS})
   install(TARGETS ${name})
-  foreach(section 1 7)
+  foreach(section 1 5 7)
     file(GLOB pages CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/docs/man/${name}*.${section})
     install(FILES ${pages} DESTINATION ${CMAKE_INSTALL_MANDIR}/man${section})
   endforeach()
@@ -53,22 +53,46 @@ endfunction()
 
 # Catch2's main is compiled once and shared by all test programs.
 find_package(Catch2 2 REQUIRED)
+include(Catch)
 add_library(menagerie_test_main STATIC ${CMAKE_SOURCE_DIR}/tests/catch_main.cpp)
 target_link_libraries(menagerie_test_main PUBLIC Catch2::Catch2 menagerie_options)
+target_compile_definitions(menagerie_test_main PRIVATE
+  MENAGERIE_BUILT_BIN="${CMAKE_BINARY_DIR}/bin" MENAGERIE_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
 
-# menagerie_test(<name> SOURCES <file>... [DEPS <target>...] [LABELS <label>...] [TIMEOUT <s>])
-# One Catch2 program; each is one ctest case named after the module.
+# What test programs end with when what they need is not on this machine: shown as skipped.
+set(menagerie_skipped 77)
+
+# menagerie_test(<name> SOURCES <file>... [DEPS <target>...] [LABELS <label>...] [TIMEOUT <s>] [SLOW])
+# One Catch2 program; each of its cases is a test of its own, "<name>/<case>". SLOW: cases with the tag
+# [slow] are left out of `./dev test --quick`, by the label "slow".
 function(menagerie_test name)
-  cmake_parse_arguments(ARG "" "TIMEOUT" "SOURCES;DEPS;LABELS" ${ARGN})
+  cmake_parse_arguments(ARG "SLOW" "TIMEOUT" "SOURCES;DEPS;LABELS" ${ARGN})
+  if(NOT ARG_TIMEOUT)
+    set(ARG_TIMEOUT 600)
+  endif()
+  if(NOT ARG_LABELS)
+    set(ARG_LABELS unit)
+  endif()
   add_executable(${name} ${ARG_SOURCES})
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
   target_link_libraries(${name} PRIVATE menagerie_test_main ${ARG_DEPS})
-  add_test(NAME ${name} COMMAND ${name} WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
-  set_tests_properties(${name} PROPERTIES LABELS "${ARG_LABELS}"
-    ENVIRONMENT "MENAGERIE_BIN=${CMAKE_BINARY_DIR}/bin;MENAGERIE_SOURCE=${CMAKE_SOURCE_DIR}")
-  if(ARG_TIMEOUT)
-    set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT})
+  set(common TEST_PREFIX "${name}/" WORKING_DIRECTORY ${CMAKE_SOURCE_DIR}
+    PROPERTIES TIMEOUT ${ARG_TIMEOUT} SKIP_RETURN_CODE ${menagerie_skipped})
+  catch_discover_tests(${name} TEST_SPEC "~[slow]" ${common} LABELS ${ARG_LABELS})
+  if(ARG_SLOW)
+    catch_discover_tests(${name} TEST_SPEC "[slow]" TEST_LIST ${name}_SLOW_TESTS ${common} LABELS slow)
   endif()
+endfunction()
+
+# menagerie_check(<name> COMMAND <word>... [LABELS <label>...] [TIMEOUT <s>]): a script that is a test.
+function(menagerie_check name)
+  cmake_parse_arguments(ARG "" "TIMEOUT" "COMMAND;LABELS" ${ARGN})
+  if(NOT ARG_TIMEOUT)
+    set(ARG_TIMEOUT 600)
+  endif()
+  add_test(NAME ${name} COMMAND ${ARG_COMMAND})
+  set_tests_properties(${name} PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT ${ARG_TIMEOUT}
+    SKIP_RETURN_CODE ${menagerie_skipped})
 endfunction()
 
 # menagerie_fuzz(<name> SOURCES <file>... [DEPS <target>...] CORPUS <dir>)
@@ -85,6 +109,5 @@ function(menagerie_fuzz name)
   add_executable(${name}_replay ${ARG_SOURCES} ${CMAKE_SOURCE_DIR}/tests/fuzz_replay_main.cpp)
   set_target_properties(${name}_replay PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
   target_link_libraries(${name}_replay PRIVATE menagerie_options ${ARG_DEPS})
-  add_test(NAME ${name}_corpus COMMAND ${name}_replay ${ARG_CORPUS})
-  set_tests_properties(${name}_corpus PROPERTIES LABELS fuzz)
+  menagerie_check(${name}_corpus LABELS fuzz COMMAND ${name}_replay ${ARG_CORPUS})
 endfunction()

@@ -1,30 +1,14 @@
 // Encrypted images and qcow against qemu-img, where that is installed: read both ways.
-#include "imgtool/tests/support.hpp"
-
-#include <cstdlib>
+#include "imgtool/tests/duel.hpp"
 
 using namespace img;
+using img::test::has_qemu_img;
 using img::test::TempDir;
+using img::test::tool;
 
 namespace {
 
 constexpr const char* kSecret = " --object secret,id=s,data=sesame ";
-
-std::string tool()
-{
-    const char* bin = std::getenv("MENAGERIE_BIN");
-    return (bin != nullptr ? std::string{bin} : "build/bin") + "/imgtool";
-}
-
-bool has_qemu_img()
-{
-    static const bool found =
-        test::run("qemu-img --version").output.find("version 7.2") != std::string::npos;
-    if (!found) {
-        WARN("skipped: qemu-img 7.2 is not installed");
-    }
-    return found;
-}
 
 /// qemu-img fails now and then where the host's CPU clock is coarse ("Unable to get accurate CPU
 /// usage"), so it is asked again.

@@ -1,9 +1,8 @@
 // Names of images against qemu-img: the same output, the same bytes.
-#include "imgtool/tests/support.hpp"
-
-#include <cstdlib>
+#include "imgtool/tests/duel.hpp"
 
 using namespace img;
+using img::test::has_qemu_img;
 using img::test::TempDir;
 
 namespace {
@@ -13,9 +12,7 @@ class Both {
 public:
     explicit Both(const TempDir& dir) : dir_{dir}
     {
-        const char* bin = std::getenv("MENAGERIE_BIN");
-        const std::string tool = (bin != nullptr ? std::string{bin} : "build/bin") + "/imgtool";
-        REQUIRE(test::run("mkdir " + (dir / "bin") + " && ln -s $(realpath " + tool + ") " +
+        REQUIRE(test::run("mkdir " + (dir / "bin") + " && ln -s $(realpath " + test::tool() + ") " +
                           (dir / "bin/qemu-img"))
                     .code == 0);
     }
@@ -32,16 +29,6 @@ public:
 private:
     const TempDir& dir_;
 };
-
-bool has_qemu_img()
-{
-    const bool found =
-        test::run("qemu-img --version").output.find("version 7.2") != std::string::npos;
-    if (!found) {
-        WARN("skipped: qemu-img 7.2 is not installed");
-    }
-    return found;
-}
 
 constexpr const char* kSetUp =
     "mkdir files && seq 9 >files/a && qemu-img create -q -f qcow2 a.qcow2 10M && head -c 1M "

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "imgtool/open.hpp"
+#include "tests/skip.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -79,7 +80,7 @@ inline bool has_program(const std::string& program)
     // mke2fs and its like are not on every user's path.
     const bool found = run("PATH=$PATH:/usr/sbin:/sbin command -v " + program).code == 0;
     if (!found) {
-        WARN("skipped: " << program << " is not installed");
+        suite::skip(program + " is not installed");
     }
     return found;
 }

@@ -5,6 +5,7 @@
 //   MENAGERIE_TEST386_REFERENCE  its test386-EE-reference.txt (without: only POST codes count)
 //   MENAGERIE_TEST386_MODEL      a CPU model other than 486
 #include "emulator/accel/bare_machine.hpp"
+#include "tests/skip.hpp"
 
 #include <catch2/catch.hpp>
 #include <cstdlib>
@@ -102,7 +103,7 @@ void check_rom(Tier tier)
 {
     const auto rom = read_file("MENAGERIE_TEST386");
     if (!rom) {
-        std::cout << "SKIPPED test386: MENAGERIE_TEST386 does not name its ROM\n";
+        suite::skip("MENAGERIE_TEST386 does not name its ROM");
         return;
     }
     REQUIRE((rom->size() == 0x1'0000 || rom->size() == 0x2'0000));

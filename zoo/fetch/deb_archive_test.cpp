@@ -1,5 +1,6 @@
 #include "zoo/fetch/deb_archive.hpp"
 
+#include "tests/skip.hpp"
 #include "zoo/fetch/fetcher.hpp"
 #include "zoo/host/process.hpp"
 #include "zoo/testing/temporary.hpp"
@@ -16,7 +17,11 @@ using zoo::testing::write_file;
 bool have_tools()
 {
     auto found = run_captured({{"sh", "-c", "command -v apt-get && command -v dpkg-deb"}, {}, {}});
-    return found && found.value().exit_status == 0;
+    if (found && found.value().exit_status == 0) {
+        return true;
+    }
+    suite::skip("no apt here");
+    return false;
 }
 
 /// A package archive on this machine, trusted or not, with a kernel and a package that depends on
@@ -83,7 +88,6 @@ TEST_CASE("deb: the URL has a package, perhaps a version, and an architecture", 
 TEST_CASE("deb: a package of another architecture, by version and by dependency", "[zoo]")
 {
     if (!have_tools()) {
-        WARN("no apt here: not tested");
         return;
     }
     const LocalArchive local{"[trusted=yes]"};
@@ -106,7 +110,6 @@ TEST_CASE("deb: a package of another architecture, by version and by dependency"
 TEST_CASE("deb: an archive without a signature is refused", "[zoo]")
 {
     if (!have_tools()) {
-        WARN("no apt here: not tested");
         return;
     }
     const LocalArchive local{""};
@@ -118,7 +121,6 @@ TEST_CASE("deb: an archive without a signature is refused", "[zoo]")
 TEST_CASE("deb: when the pinned version has gone, the current one is taken and named", "[zoo]")
 {
     if (!have_tools()) {
-        WARN("no apt here: not tested");
         return;
     }
     const LocalArchive local{"[trusted=yes]"};

@@ -1,6 +1,7 @@
 #include "emulator/devices/firmware/linux_boot.hpp"
 
 #include "base/endian.hpp"
+#include "tests/skip.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -107,7 +108,7 @@ TEST_CASE("linux_boot: the committed ROM is what its source assembles to", "[fir
 {
     const std::filesystem::path assembled{MENAGERIE_LINUX_BOOT_ROM};
     if (!std::filesystem::exists(assembled)) {
-        WARN("nasm was not found at configuration: not compared");
+        suite::skip("nasm was not found at configuration");
         return;
     }
     std::ifstream file{assembled, std::ios::binary};

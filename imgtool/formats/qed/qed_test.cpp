@@ -125,7 +125,7 @@ TEST_CASE("qed: an image that was not closed is repaired before it is written")
     CHECK(get(bytes, 16) == 0);
 }
 
-TEST_CASE("qed: check counts shared and lost clusters; those at the end are given back")
+TEST_CASE("qed: check counts shared and lost clusters, and those at the end are given back")
 {
     const Bytes bytes = make(100'000);
     {
