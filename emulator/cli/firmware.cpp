@@ -1,8 +1,8 @@
 #include "emulator/cli/firmware.hpp"
 
-#include <array>
 #include <filesystem>
 #include <fstream>
+#include <sstream>
 
 namespace emu::cli {
 
@@ -13,10 +13,24 @@ using base::u64;
 using base::u8;
 
 constexpr u64 kMaxFirmware = u64{16} << 20;
-constexpr std::array<const char*, 3> kFolders{"/usr/share/seabios", "/usr/share/vgabios",
-                                              "/usr/share/qemu"};
 
 } // namespace
+
+std::vector<std::string> default_firmware_folders()
+{
+    std::vector<std::string> folders;
+    std::error_code error;
+    const auto program = std::filesystem::read_symlink("/proc/self/exe", error);
+    if (!error) {
+        folders.push_back(
+            (program.parent_path() / "../share/menagerie/firmware").lexically_normal());
+    }
+    std::istringstream path{MENAGERIE_FIRMWARE_PATH};
+    for (std::string folder; std::getline(path, folder, ':');) {
+        folders.push_back(folder);
+    }
+    return folders;
+}
 
 base::Result<std::vector<u8>> read_file(const std::string& path, u64 limit)
 {
@@ -42,15 +56,15 @@ base::Result<std::vector<u8>> read_firmware(const std::string& name,
                                             const std::vector<std::string>& folders)
 {
     std::vector<std::string> candidates;
-    candidates.reserve(folders.size() + 4);
     for (const std::string& folder : folders) {
         candidates.push_back(folder);
         candidates.back().append("/").append(name);
     }
     candidates.push_back(name);
     if (name.find('/') == std::string::npos) {
-        for (const char* folder : kFolders) {
-            candidates.push_back(std::string{folder} + "/" + name);
+        for (const std::string& folder : default_firmware_folders()) {
+            candidates.push_back(folder);
+            candidates.back().append("/").append(name);
         }
     }
     std::string tried;

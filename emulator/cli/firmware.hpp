@@ -12,8 +12,13 @@ namespace emu::cli {
 /// Reads a whole file of at most `limit` bytes.
 base::Result<std::vector<base::u8>> read_file(const std::string& path, base::u64 limit);
 
-/// Reads a firmware file: a path, or a name looked for in `folders` (-L) and where Debian's
-/// packages `seabios` and `vgabios` put theirs. The error says where it was looked for.
+/// Where firmware is looked for after the folders of -L: what is installed with the program
+/// (<prefix>/share/menagerie/firmware), then the build's MENAGERIE_FIRMWARE_PATH, by default where
+/// Debian's packages put theirs.
+std::vector<std::string> default_firmware_folders();
+
+/// Reads a firmware file: a path, or a name looked for in `folders` (-L) and in the default ones.
+/// The error says where it was looked for.
 base::Result<std::vector<base::u8>> read_firmware(const std::string& name,
                                                   const std::vector<std::string>& folders);
 

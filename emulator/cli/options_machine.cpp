@@ -1,4 +1,5 @@
 // Options about the machine itself.
+#include "emulator/cli/firmware.hpp"
 #include "emulator/cli/option_table.hpp"
 #include "emulator/cpu/x86/system.hpp"
 
@@ -384,6 +385,12 @@ base::Status name(Options& options, const std::string& value)
 
 base::Status firmware_folder(Options& options, const std::string& value)
 {
+    if (value == "help") {
+        for (const std::string& folder : default_firmware_folders()) {
+            options.answer += folder + "\n";
+        }
+        return base::ok();
+    }
     options.firmware_folders.push_back(value);
     return base::ok();
 }
@@ -415,7 +422,8 @@ std::span<const OptionRow> machine_options()
         {"-initrd", true, text<&Options::initrd>, "FILE", "its initial RAM disk"},
         {"-append", true, text<&Options::append>, "TEXT", "its command line"},
         {"-bios", true, text<&Options::bios>, "FILE", "firmware instead of SeaBIOS"},
-        {"-L", true, firmware_folder, "FOLDER", "where to look for firmware first"},
+        {"-L", true, firmware_folder, "FOLDER",
+         "where to look for firmware first; help lists all places"},
         {"-vga", true, vga, "std|none", "display adapter"},
         {"-device", true, device, "MODEL[,…]", "add a device; help lists the models"},
         {"-nic", true, nic, "none", "no network (the default)"},

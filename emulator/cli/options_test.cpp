@@ -163,3 +163,10 @@ TEST_CASE("medium text: goes into a log and comes back")
     CHECK(again.value().format == "raw");
     CHECK(again.value().read_only);
 }
+
+TEST_CASE("options: -L help prints where firmware is looked for")
+{
+    const std::string answer = parsed({"-L", "help"}).answer;
+    CHECK(answer.find("share/menagerie/firmware\n") != std::string::npos);
+    CHECK(answer.find("/usr/share/seabios\n") != std::string::npos);
+}

@@ -205,8 +205,8 @@ Result<fs::path> find_emulator()
 std::vector<std::string> emulator_command(const fs::path& emulator, const Recipe& recipe,
                                           const Materials& materials, const MachineFolder& machine)
 {
-    // The LGPL VGA BIOS of Debian's vgabios package, for the standard VGA.
-    constexpr const char* kLgplVgaBios = "/usr/share/vgabios/vgabios.stdvga.bin";
+    // The LGPL VGA BIOS of Debian's vgabios package, for the standard VGA; the emulator finds it.
+    constexpr const char* kLgplVgaBios = "vgabios.stdvga.bin";
     const Machine& spec = recipe.machine;
     std::vector<std::string> command{emulator,   "-name", escape_commas(recipe.title),    "-M",
                                      spec.board, "-m",    std::to_string(spec.memory_mib)};

@@ -116,9 +116,9 @@ Result<fs::path> find_recipes_folder()
     if (const char* named = std::getenv("ZOO_RECIPES"); named != nullptr && *named != '\0') {
         return fs::path{named};
     }
-    const fs::path program = program_folder(); // build/bin, or <prefix>/bin
+    const fs::path program = program_folder(); // <prefix>/bin, or build/bin
     for (const fs::path& folder :
-         {program / "../../recipes", program / "../share/menagerie/recipes"}) {
+         {program / "../share/menagerie/recipes", program / "../../recipes"}) {
         if (fs::is_directory(folder)) {
             return folder.lexically_normal();
         }
