@@ -348,6 +348,13 @@ void PcBoard::reset()
     }
 }
 
+void PcBoard::send_remaining_output() const
+{
+    for (const auto& uart : uarts_) {
+        uart->send_remaining();
+    }
+}
+
 void PcBoard::request(PcEvent event)
 {
     event_ = std::max(event_, event); // power-off wins over a reset
