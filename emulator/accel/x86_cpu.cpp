@@ -95,6 +95,7 @@ Cpu::Stop X86Cpu::run(u64 until)
     stop_requested_ = false;
     for (;;) {
         if (state_.shutdown) {
+            engine_.world().hooks->shutdown(); // the bus cycle: what follows is the board's choice
             return Stop::shutdown;
         }
         if (stop_requested_) {

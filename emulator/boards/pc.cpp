@@ -34,9 +34,9 @@ Status check(const PcConfig& config)
         return fail(Errc::invalid_argument, "the memory size must be a multiple of 4 KiB");
     }
     const u64 bios = config.bios.size();
-    if (bios < 64_KiB || bios > 8_MiB || bios % 64_KiB != 0) {
+    if (bios < 64_KiB || bios > kPcLargestBios || bios % 64_KiB != 0) {
         return fail(Errc::invalid_argument,
-                    "the BIOS file must be a multiple of 64 KiB, at most 8 MiB");
+                    "the BIOS file must be a multiple of 64 KiB, at most 16 MiB");
     }
     if (config.vga_rom.size() > 256_KiB) {
         return fail(Errc::invalid_argument, "the VGA BIOS file is larger than 256 KiB");
@@ -116,10 +116,12 @@ void PcBoard::build_memory()
     bios_ = std::make_unique<RamBlock>("bios", size);
     std::ranges::copy(config_.bios, bios_->data());
     memory_.map_ram(kFourGiB - size, size, *bios_, 0, Access::read_only, kRomPriority);
-    // With A20 closed the reset vector is fetched 1 MiB lower; the ROM answers there as well.
-    memory_.map_ram(kFourGiB - 1_MiB - size, size, *bios_, 0, Access::read_only, kRomPriority);
-
+    // With A20 closed the reset vector is fetched 1 MiB lower. Firmware that does not reach so far
+    // down answers there as well; larger firmware has its own bytes there.
     const u64 low = std::min(size, kLowBios);
+    memory_.map_ram(kFourGiB - 1_MiB - low, low, *bios_, size - low, Access::read_only,
+                    kRomPriority - 1);
+
     if (config_.has_pci) {
         memory_.map_ram(1_MiB - low, low, *bios_, size - low, Access::read_only, kRomPriority);
         return;
@@ -343,6 +345,13 @@ void PcBoard::reset()
     if (cpu_ != nullptr) {
         started_ = true;
         cpu_->reset();
+    }
+}
+
+void PcBoard::send_remaining_output() const
+{
+    for (const auto& uart : uarts_) {
+        uart->send_remaining();
     }
 }
 

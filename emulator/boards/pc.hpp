@@ -93,6 +93,9 @@ public:
     u32 speaker_divisor() const { return timer_->divisor2(); }
     u8 checkpoint() const { return checkpoint_.last(); }
 
+    /// What the serial ports were still sending when the machine's run ended reaches its channels.
+    void send_remaining_output() const;
+
     // X86Hooks
     u32 port_read(u16 port, unsigned size) override { return ports_.read(port, size); }
     void port_write(u16 port, unsigned size, u32 value) override

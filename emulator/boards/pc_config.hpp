@@ -40,7 +40,7 @@ struct PcConfig {
     std::string cpu_model = "pentium3"; // for whoever makes the CPU
     bool smm = false;                   // the CPU answers SMI
 
-    std::vector<u8> bios; // ends at 4 GiB
+    std::vector<u8> bios; // ends at 4 GiB; its last 128 KiB also end at 1 MiB
     VgaKind vga = VgaKind::pci;
     std::vector<u8> vga_rom; // may be empty
 
@@ -58,6 +58,8 @@ struct PcConfig {
     std::string boot_once;          // until the first reset; empty: the same
     bool boot_menu = false;
     u32 boot_menu_wait_ms = 0;
+    bool check_floppy_signature =
+        true; // false: a floppy is booted whatever its boot sector ends in
     i64 rtc_start_seconds = 946'684'800; // 2000-01-01, the guest's local time
 
     // Linux boot protocol; an empty kernel means none.

@@ -63,7 +63,7 @@ Status PcBoard::fill_cmos(const std::string& boot_order)
     devices::PcCmosConfig cmos;
     cmos.ram_below_4g = config_.ram_bytes;
     cmos.boot_order = order.value();
-    cmos.check_floppy_signature = false; // old systems' floppies often lack it
+    cmos.check_floppy_signature = config_.check_floppy_signature;
     for (unsigned number = 0; number < 2; ++number) {
         if (!config_.floppies[number]) {
             continue;

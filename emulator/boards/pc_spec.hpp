@@ -16,7 +16,12 @@ inline constexpr std::array kPcMemories{
     MemorySpec{"extended", 0x0010'0000, 0xdff0'0000}, // as much of it as there is
     MemorySpec{"io-apic", 0xfec0'0000, 0x1000},
     MemorySpec{"local-apic", 0xfee0'0000, 0x1000},
+    MemorySpec{"firmware", 0xff00'0000, 0x100'0000}, // ends at 4 GiB, as long as it is
 };
+
+/// 82371SB, section 2.2.8 (XBCS): the chipset decodes less; boards for larger flash decode 16 MiB.
+inline constexpr u64 kPcLargestBios = 0x100'0000;
+static_assert(kPcMemories.back().size == kPcLargestBios);
 
 /// RAM ends here at the latest: above it PCI has its windows.
 inline constexpr u64 kPcHighestRam = 0xe000'0000;

@@ -136,6 +136,41 @@ TEST_CASE("pc: the BIOS is at the top of 4 GiB and its last 128 KiB below 1 MiB"
     CHECK(m.peek(0xf'fff0) == 0xea);
 }
 
+TEST_CASE("pc: firmware of up to 16 MiB is whole below 4 GiB, its end below 1 MiB")
+{
+    PcConfig config = small_pc();
+    config.bios.assign(0x100'0000, 0);
+    for (std::size_t i = 0; i < config.bios.size(); i += 0x1'0000) {
+        config.bios[i] = static_cast<u8>(i >> 16);
+    }
+    Machine m{std::move(config)};
+
+    CHECK(m.peek(0xff00'0000) == 0x00);
+    CHECK(m.peek(0xff01'0000) == 0x01);
+    CHECK(m.peek(0xffdf'0000) == 0xdf);
+    CHECK(m.peek(0xffef'0000) == 0xef);
+    CHECK(m.peek(0xffff'0000) == 0xff);
+    CHECK(m.peek(0xe'0000) == 0xfe);
+    CHECK(m.peek(0xf'0000) == 0xff);
+}
+
+TEST_CASE("pc: with A20 closed the BIOS answers at the address that the reset vector becomes")
+{
+    Machine m;
+    CHECK(m.peek(0xffef'fff0) == 0xea);
+}
+
+TEST_CASE("pc: floppies are looked at for 55AA before they are booted, unless that is not wanted")
+{
+    Machine checks;
+    CHECK((checks.cmos(0x38) & 1) == 0);
+
+    PcConfig config = small_pc();
+    config.check_floppy_signature = false;
+    Machine boots_all{std::move(config)};
+    CHECK((boots_all.cmos(0x38) & 1) == 1);
+}
+
 TEST_CASE("pc: the chips are where firmware looks for them")
 {
     Machine m;
@@ -353,7 +388,12 @@ TEST_CASE("pc: a board that cannot be is refused with a reason")
     config = small_pc();
     config.bios.resize(1000);
     CHECK(refusal(std::move(config)) ==
-          "pc board: the BIOS file must be a multiple of 64 KiB, at most 8 MiB");
+          "pc board: the BIOS file must be a multiple of 64 KiB, at most 16 MiB");
+
+    config = small_pc();
+    config.bios.resize(0x101'0000);
+    CHECK(refusal(std::move(config)) ==
+          "pc board: the BIOS file must be a multiple of 64 KiB, at most 16 MiB");
 
     config = small_pc();
     config.boot_order = "cx";

@@ -295,6 +295,7 @@ PcConfig basic_config(const Options& options, const GuestSinks& sinks)
     config.boot_order = options.boot_order;
     config.boot_once = options.boot_once;
     config.boot_menu = options.boot_menu;
+    config.check_floppy_signature = options.check_floppy_signature;
     config.boot_menu_wait_ms = options.boot_menu_wait_ms;
     config.rtc_start_seconds = options.rtc_start_s;
     return config;

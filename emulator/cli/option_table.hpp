@@ -15,6 +15,21 @@ struct OptionRow {
     std::string_view help;       // empty: another name of the row above
 };
 
+/// `apply` for options that only store their value, and for those that have none.
+template <std::string Options::*field>
+base::Status text(Options& options, const std::string& value)
+{
+    options.*field = value;
+    return base::ok();
+}
+
+template <bool Options::*field, bool value>
+base::Status flag(Options& options, const std::string&)
+{
+    options.*field = value;
+    return base::ok();
+}
+
 std::span<const OptionRow> machine_options();
 std::span<const OptionRow> drive_options();
 std::span<const OptionRow> host_options();

@@ -52,6 +52,7 @@ struct Options {
     std::string boot_order = "cad";
     std::string boot_once;
     bool boot_menu = false;
+    bool check_floppy_signature = true;
     u32 boot_menu_wait_ms = 0;
     std::string kernel;
     std::string initrd;

@@ -178,20 +178,6 @@ base::Status curses(Options& options, const std::string&)
     return base::ok();
 }
 
-template <bool Options::*field, bool value>
-base::Status flag(Options& options, const std::string&)
-{
-    options.*field = value;
-    return base::ok();
-}
-
-template <std::string Options::*field>
-base::Status text(Options& options, const std::string& value)
-{
-    options.*field = value;
-    return base::ok();
-}
-
 base::Status debug_items(Options& options, const std::string& value)
 {
     if (value == "help") {

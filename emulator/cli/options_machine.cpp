@@ -366,13 +366,6 @@ base::Status accel(Options& options, const std::string& value)
     return values.finish();
 }
 
-template <std::string Options::*field>
-base::Status text(Options& options, const std::string& value)
-{
-    options.*field = value;
-    return base::ok();
-}
-
 base::Status name(Options& options, const std::string& value)
 {
     auto parsed = KeyValues::parse(value, "guest");
@@ -435,7 +428,8 @@ std::span<const OptionRow> machine_options()
         {"-nodefaults", false, no_defaults, "", "no empty CD and floppy drive, no display adapter"},
         {"-no-user-config", false, nothing, "", ""},
         {"-no-hpet", false, nothing, "", ""},
-        {"-no-fd-bootchk", false, nothing, "", ""},
+        {"-no-fd-bootchk", false, flag<&Options::check_floppy_signature, false>, "",
+         "boot floppies without 55AA at their boot sector's end"},
     };
     return kRows;
 }

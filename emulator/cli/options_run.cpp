@@ -13,13 +13,6 @@ base::Error bad(std::string text)
     return base::fail(Errc::invalid_argument, std::move(text));
 }
 
-template <std::string Options::*field>
-base::Status text(Options& options, const std::string& value)
-{
-    options.*field = value;
-    return base::ok();
-}
-
 base::Status stop_at(Options& options, const std::string& value)
 {
     auto number = parse_number(value, "instructions");

@@ -72,7 +72,7 @@ private:
     int finish_script();
     int finish_plain(const RunOutcome& outcome);
     bool print_state();
-    void on_event(MachineEvent event, bool guest);
+    void on_event(MachineEvent event, EventCause cause);
     std::string title() const;
     bool interactive() const;
     DisplayKind display_kind() const;
@@ -336,19 +336,17 @@ bool Session::connect_control()
     for (hostio::Channel* channel : consoles_->qmp) {
         qmp_->serve(*channel);
     }
-    machine.add_event_listener([this](MachineEvent event, bool guest) { on_event(event, guest); });
+    machine.add_event_listener(
+        [this](MachineEvent event, EventCause cause) { on_event(event, cause); });
     return true;
 }
 
-void Session::on_event(MachineEvent event, bool guest)
+void Session::on_event(MachineEvent event, EventCause cause)
 {
-    std::string_view reason = "guest-shutdown";
-    if (event == MachineEvent::reset) {
-        reason = guest ? "guest-reset" : "host-qmp-system-reset";
-    } else if (event == MachineEvent::shutdown && !options_.reboot) {
-        reason = "guest-reset";
-    }
-    qmp_->event(event, guest, reason);
+    constexpr std::string_view kReasons[] = {"host-qmp-quit", "host-qmp-system-reset",
+                                             "guest-reset", "guest-shutdown"};
+    const bool guest = cause == EventCause::guest_reset || cause == EventCause::guest_shutdown;
+    qmp_->event(event, guest, kReasons[static_cast<std::size_t>(cause)]);
 }
 
 bool Session::open_display()
@@ -449,12 +447,14 @@ int Session::run()
     guard_.reset();
     window_.reset();
     text_display_.reset();
-    const bool announced =
-        outcome.reason == Reason::guest_shutdown || outcome.reason == Reason::guest_reset;
+    const bool announced = outcome.reason == Reason::guest_shutdown ||
+                           outcome.reason == Reason::guest_reset ||
+                           outcome.reason == Reason::host_reset;
     if (!announced) {
         qmp_->event(MachineEvent::shutdown, false,
                     quit_by_signal_ ? "host-signal" : "host-qmp-quit");
     }
+    built_->board->send_remaining_output();
     qmp_->drain(kDrainLimit);
     consoles_->drain(kDrainLimit);
     const int status = finish(outcome);
@@ -527,6 +527,7 @@ int Session::finish_plain(const RunOutcome& outcome)
     case Reason::quit:
     case Reason::guest_shutdown:
     case Reason::guest_reset:
+    case Reason::host_reset:
     case Reason::replay_end:
         break;
     }

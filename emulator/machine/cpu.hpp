@@ -14,7 +14,7 @@ public:
         budget,    // the asked-for instruction count is reached
         requested, // request_stop() was called
         halted,    // HLT with nothing pending: only an event can wake it
-        shutdown   // triple fault: the board resets the machine
+        shutdown   // triple fault: the board has been told and resets the machine or the CPU
     };
 
     /// Executes until exactly `until` instructions have retired since power-on, or another reason

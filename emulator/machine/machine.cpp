@@ -18,6 +18,8 @@ constexpr u64 kSlicesPerSecond = 1000;
 // How much a slow stretch may be caught up on before guest time is let fall behind for good.
 constexpr auto kMaxLag = 20ms;
 
+using Reason = RunOutcome::Reason;
+
 constexpr u8 kResetPayload = 'R';
 constexpr u8 kPowerPayload = 'P';
 
@@ -54,17 +56,18 @@ RunOutcome Machine::run()
             break;
         }
         if (parts_.clock.instructions_now() >= options_.stop_at) {
-            finish({RunOutcome::Reason::stop_at, {}});
+            finish({Reason::stop_at, {}});
             break;
         }
         border();
         collect_event();
-        if (!outcome_ && !reset_pending_ && !shutdown_pending_ && !poll_due_) {
+        const bool running = !outcome_ && state_ == RunState::running;
+        if (running && !reset_pending_ && !shutdown_pending_ && !poll_due_) {
             advance();
         }
     }
     if (auto closed = door_.finish(parts_.clock.instructions_now()); !closed) {
-        outcome_ = RunOutcome{RunOutcome::Reason::failed, closed.error().message};
+        outcome_ = RunOutcome{Reason::failed, closed.error().message};
     }
     return *outcome_;
 }
@@ -86,12 +89,12 @@ void Machine::border()
     // A replay delivers input one by one, a live run in batches: timers run after each in both.
     auto delivered = door_.deliver_due(clock, [&clock] { clock.run_due_timers(); });
     if (!delivered) {
-        finish({RunOutcome::Reason::failed, delivered.error().message});
+        finish({Reason::failed, delivered.error().message});
     }
     if (const InputLog* log = door_.replay_log();
         log != nullptr && log->complete && door_.replay_finished() &&
         clock.instructions_now() >= log->end_instructions && options_.stop_at == Clock::kNever) {
-        finish({RunOutcome::Reason::replay_end, {}});
+        finish({Reason::replay_end, {}});
     }
 }
 
@@ -114,9 +117,9 @@ void Machine::advance()
     const Cpu::Stop stop = parts_.cpu.run(std::max(until, now + 1));
     clock.set_retired(parts_.cpu.instructions());
     if (replay_is_late()) {
-        finish({RunOutcome::Reason::failed, "the replay diverged: input recorded for instruction " +
-                                                std::to_string(door_.next_replay()->instructions) +
-                                                " could not go in there"});
+        finish({Reason::failed, "the replay diverged: input recorded for instruction " +
+                                    std::to_string(door_.next_replay()->instructions) +
+                                    " could not go in there"});
     } else if (stop == Cpu::Stop::shutdown && !parts_.take_event) {
         guest_reset(); // else the board has seen the shutdown cycle and decides
     } else if (stop == Cpu::Stop::halted) {
@@ -169,8 +172,8 @@ void Machine::idle()
 void Machine::idle_without_deadline()
 {
     if (!options_.live_input || door_.replaying()) {
-        finish({RunOutcome::Reason::halted_forever,
-                "the CPU has halted and nothing is left that could wake it"});
+        finish(
+            {Reason::halted_forever, "the CPU has halted and nothing is left that could wake it"});
         return;
     }
     const bool woken = mailbox_.wait_until(clip_to_tick(steady_clock::now() + 1s));
@@ -225,7 +228,7 @@ void Machine::between_slices(Mailbox::Task task)
 
 void Machine::quit()
 {
-    between_slices([this] { finish({RunOutcome::Reason::quit, {}}); });
+    between_slices([this] { finish({Reason::quit, {}}); });
 }
 
 void Machine::pause()
@@ -233,7 +236,7 @@ void Machine::pause()
     between_slices([this] {
         if (state_ == RunState::running) {
             change_state(RunState::paused);
-            emit(MachineEvent::stop, false);
+            emit(MachineEvent::stop, EventCause::host);
         }
     });
 }
@@ -243,7 +246,7 @@ void Machine::resume()
     between_slices([this] {
         if (state_ == RunState::paused || state_ == RunState::prelaunch) {
             change_state(RunState::running);
-            emit(MachineEvent::resume, false);
+            emit(MachineEvent::resume, EventCause::host);
         }
     });
 }
@@ -270,13 +273,17 @@ void Machine::deliver(std::span<const u8> payload)
         return;
     }
     if (payload[0] == kResetPayload) {
+        if (!options_.reboot && state_ != RunState::shutdown) {
+            shut_down({Reason::host_reset, "the machine was reset"}, EventCause::host_reset);
+            return;
+        }
         reset_board();
         if (state_ == RunState::shutdown) {
             change_state(door_.replaying() ? RunState::running : RunState::paused);
         }
-        emit(MachineEvent::reset, false);
+        emit(MachineEvent::reset, EventCause::host_reset);
     } else if (payload[0] == kPowerPayload && parts_.power_button) {
-        emit(MachineEvent::powerdown, false);
+        emit(MachineEvent::powerdown, EventCause::host);
         parts_.power_button();
     }
 }
@@ -316,25 +323,28 @@ void Machine::apply_pending()
     if (shutdown_pending_) {
         shutdown_pending_ = false;
         reset_pending_ = false;
-        emit(MachineEvent::shutdown, true);
-        if (options_.quit_on_shutdown) {
-            finish({RunOutcome::Reason::guest_shutdown, "the guest switched itself off"});
-        } else {
-            change_state(RunState::shutdown);
-        }
+        shut_down({Reason::guest_shutdown, "the guest switched itself off"},
+                  EventCause::guest_shutdown);
     } else if (reset_pending_) {
         reset_pending_ = false;
         if (!options_.reboot) {
-            emit(MachineEvent::shutdown, true);
-            if (options_.quit_on_shutdown) {
-                finish({RunOutcome::Reason::guest_reset, "the guest reset the machine"});
-            } else {
-                change_state(RunState::shutdown);
-            }
+            shut_down({Reason::guest_reset, "the guest reset the machine"},
+                      EventCause::guest_reset);
             return;
         }
         reset_board();
-        emit(MachineEvent::reset, true);
+        emit(MachineEvent::reset, EventCause::guest_reset);
+    }
+}
+
+/// The machine is off: that ends the run, or leaves the machine stopped for a monitor to look at.
+void Machine::shut_down(RunOutcome outcome, EventCause cause)
+{
+    emit(MachineEvent::shutdown, cause);
+    if (options_.quit_on_shutdown) {
+        finish(std::move(outcome));
+    } else {
+        change_state(RunState::shutdown);
     }
 }
 
@@ -353,7 +363,7 @@ void Machine::reset_board()
 void Machine::wait_while_paused()
 {
     if (state_ == RunState::shutdown && door_.replaying() && !door_.next_replay()) {
-        finish({RunOutcome::Reason::replay_end, {}});
+        finish({Reason::replay_end, {}});
         return;
     }
     mailbox_.wait_until(clip_to_tick(steady_clock::now() + 1s));
@@ -373,10 +383,10 @@ void Machine::finish(RunOutcome outcome)
     }
 }
 
-void Machine::emit(MachineEvent event, bool guest)
+void Machine::emit(MachineEvent event, EventCause cause)
 {
     for (const EventListener& listener : listeners_) {
-        listener(event, guest);
+        listener(event, cause);
     }
 }
 

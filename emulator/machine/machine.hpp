@@ -53,11 +53,14 @@ std::string_view to_string(RunState state);
 
 enum class MachineEvent : u8 { stop, resume, reset, powerdown, shutdown };
 
+/// Who brought an event about. A shutdown may be a reset that was not to happen (`reboot` = false).
+enum class EventCause : u8 { host, host_reset, guest_reset, guest_shutdown };
+
 struct MachineOptions {
     Pacing pacing = Pacing::paced;
     u64 stop_at = Clock::kNever; // instructions
     bool start_paused = false;
-    bool reboot = true;           // false: a guest's reset ends the run
+    bool reboot = true;           // false: a reset ends the run
     bool quit_on_shutdown = true; // false: a guest's power-off pauses the machine
     bool live_input = true;       // someone may still post input: an idle machine waits for it
 };
@@ -67,6 +70,7 @@ struct RunOutcome {
         quit,           // asked for from outside
         guest_shutdown, // the guest switched itself off
         guest_reset,    // with reboot = false
+        host_reset,     // likewise
         stop_at,        // the asked-for instruction is reached
         halted_forever, // nothing can wake the CPU any more
         replay_end,     // the recorded run ended here
@@ -116,8 +120,8 @@ public:
     /// Calls `tick` about each `period` of wall time, also while paused. It reads the guest only.
     void set_host_tick(Nanoseconds period, std::function<void()> tick);
 
-    /// Machine thread; `detail` is true when the guest itself caused the event.
-    using EventListener = std::function<void(MachineEvent event, bool guest)>;
+    /// Called on the machine's thread.
+    using EventListener = std::function<void(MachineEvent event, EventCause cause)>;
     void add_event_listener(EventListener listener) { listeners_.push_back(std::move(listener)); }
 
     static constexpr const char* kSinkName = "machine";
@@ -143,7 +147,8 @@ private:
     TimePoint clip_to_tick(TimePoint until) const;
     TimePoint wall_at(u64 guest_ns) const;
     u64 guest_at(TimePoint wall) const;
-    void emit(MachineEvent event, bool guest);
+    void emit(MachineEvent event, EventCause cause);
+    void shut_down(RunOutcome outcome, EventCause cause);
     void change_state(RunState state);
     bool replay_is_late() const;
 

@@ -5,8 +5,10 @@
 #include "imgtool/disk.hpp"
 
 #include <catch2/catch.hpp>
+#include <condition_variable>
 #include <cstdio>
 #include <filesystem>
+#include <mutex>
 #include <thread>
 #include <unistd.h>
 
@@ -47,6 +49,30 @@ struct TemporaryFile {
                         ("menagerie-" + std::to_string(::getpid()) + ".log"))
                            .string();
     ~TemporaryFile() { std::remove(path.c_str()); }
+};
+
+/// Passes input on and lets another thread wait for it.
+class Counter final : public InputSink {
+public:
+    explicit Counter(InputSink& sink) : sink_{sink} {}
+    void deliver(std::span<const u8> payload) override
+    {
+        sink_.deliver(payload);
+        const std::lock_guard lock{mutex_};
+        ++delivered_;
+        changed_.notify_all();
+    }
+    void wait_for(int count)
+    {
+        std::unique_lock lock{mutex_};
+        changed_.wait(lock, [&] { return delivered_ >= count; });
+    }
+
+private:
+    InputSink& sink_;
+    std::mutex mutex_;
+    std::condition_variable changed_;
+    int delivered_ = 0;
 };
 
 const std::array<u8, 2> kBytes{'h', 'i'};
@@ -110,26 +136,28 @@ TEST_CASE("machine: a recorded run replays to the same state")
 {
     const TemporaryFile file;
     const MachineDigest digest{1, 2, 3};
-    MachineOptions options = free_running(500);
-    options.pacing = Pacing::paced;
-    Rig live{options, 50, 10'000'000}; // mostly idle: input wakes it early
+    Rig live{MachineOptions{}, 50, 10'000'000}; // paced and mostly idle: input wakes it early
+    Counter counter{live.device};
+    live.machine.door().add_sink("counted", counter);
     live.machine.door().record_to(InputLogWriter::create(file.path, digest).value());
     std::thread typist{[&] {
-        for (int i = 0; i < 4; ++i) {
-            std::this_thread::sleep_for(7ms);
-            live.machine.door().post("fake", kBytes);
+        for (int sent = 1; sent <= 4; ++sent) {
+            live.machine.door().post("counted", kBytes);
+            counter.wait_for(sent);
         }
+        live.machine.quit();
     }};
-    live.machine.run();
+    CHECK(live.machine.run().reason == Reason::quit);
     typist.join();
 
     InputLog log = read_input_log(file.path).value();
     CHECK(log.complete);
     CHECK(log.machine == digest);
-    Rig replay{free_running(500), 50, 10'000'000};
+    Rig replay{free_running(Clock::kNever), 50, 10'000'000};
+    replay.machine.door().add_sink("counted", replay.device);
     REQUIRE(replay.machine.door().replay_from(std::move(log)));
     CHECK_FALSE(replay.machine.door().post("fake", kBytes));
-    CHECK(replay.machine.run().reason == Reason::stop_at);
+    CHECK(replay.machine.run().reason == Reason::replay_end);
 
     CHECK(live.device.input.size() == 8);
     CHECK(replay.hash() == live.hash());
@@ -178,6 +206,21 @@ TEST_CASE("machine: a triple fault resets, or ends the run without reboot")
     CHECK(ending.cpu.instructions() == 1000);
 }
 
+TEST_CASE("machine: a reset from outside ends the run without reboot, too")
+{
+    MachineOptions options = free_running(Clock::kNever);
+    options.reboot = false;
+    Rig rig{options};
+    std::vector<EventCause> causes;
+    rig.machine.add_event_listener(
+        [&](MachineEvent, EventCause cause) { causes.push_back(cause); });
+    rig.machine.host_reset();
+
+    CHECK(rig.machine.run().reason == Reason::host_reset);
+    CHECK(causes == std::vector{EventCause::host_reset});
+    CHECK(rig.device.resets == 0);
+}
+
 TEST_CASE("machine: paced guest time is never ahead of wall time")
 {
     MachineOptions options;
@@ -196,13 +239,16 @@ TEST_CASE("machine: pause, events and continue")
     options.start_paused = true;
     Rig rig{options};
     std::vector<MachineEvent> events;
-    rig.machine.add_event_listener([&](MachineEvent event, bool) { events.push_back(event); });
+    rig.machine.add_event_listener([&](MachineEvent event, EventCause) {
+        events.push_back(event);
+        if (event == MachineEvent::reset) {
+            rig.machine.quit();
+        }
+    });
     std::thread other{[&] {
         rig.machine.resume();
         rig.machine.pause();
         rig.machine.host_reset();
-        std::this_thread::sleep_for(20ms);
-        rig.machine.quit();
     }};
 
     const RunOutcome outcome = rig.machine.run();

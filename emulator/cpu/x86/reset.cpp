@@ -1,4 +1,6 @@
-// Power-on state (Intel SDM vol. 3, table 9-1) and the system core's rows of the helper table.
+// Power-on state (Intel SDM vol. 3, table 9-1, but for the x87) and the system core's rows of the
+// helper table.
+#include "emulator/cpu/fpu/x87.hpp"
 #include "emulator/cpu/x86/internal.hpp"
 
 #include <vector>
@@ -52,6 +54,9 @@ void reset(State& state)
     state.tr.type = kTss32Busy;
     state.set_reg32(kEdx, model == nullptr ? 0 : model->signature());
     state.set_arithmetic_flags(0);
+    // Deviation: as after FNINIT, not control word 0040h and tags 5555h. Firmware of real PCs runs
+    // FNINIT when it looks for the coprocessor, SeaBIOS does not, and programs count on it.
+    fpu::fninit(state.x87);
     reset_msrs(state);
     if (smm) {
         world(state).hooks->set_smm_active(false);

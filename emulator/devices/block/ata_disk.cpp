@@ -35,11 +35,11 @@ std::span<const AtaDisk::Command> AtaDisk::commands()
         {0x25, 0x25, &AtaDisk::read_dma},
         {0x27, 0x27, &AtaDisk::read_native_max},
         {0x29, 0x29, &AtaDisk::read_multiple},
-        {0x30, 0x31, &AtaDisk::write_pio},
-        {0x34, 0x34, &AtaDisk::write_pio},
+        {0x30, 0x31, &AtaDisk::write_pio, Begins::with_host_data},
+        {0x34, 0x34, &AtaDisk::write_pio, Begins::with_host_data},
         {0x35, 0x35, &AtaDisk::write_dma},
-        {0x39, 0x39, &AtaDisk::write_multiple},
-        {0x3c, 0x3c, &AtaDisk::write_pio}, // WRITE VERIFY
+        {0x39, 0x39, &AtaDisk::write_multiple, Begins::with_host_data},
+        {0x3c, 0x3c, &AtaDisk::write_pio, Begins::with_host_data}, // WRITE VERIFY
         {0x40, 0x42, &AtaDisk::verify},
         {0x70, 0x7f, &AtaDisk::seek},
         {0x91, 0x91, &AtaDisk::initialise_parameters},
@@ -51,7 +51,7 @@ std::span<const AtaDisk::Command> AtaDisk::commands()
         {0x99, 0x99, &AtaDisk::succeed},
         {0xa1, 0xa1, &AtaDisk::identify_packet},
         {0xc4, 0xc4, &AtaDisk::read_multiple},
-        {0xc5, 0xc5, &AtaDisk::write_multiple},
+        {0xc5, 0xc5, &AtaDisk::write_multiple, Begins::with_host_data},
         {0xc6, 0xc6, &AtaDisk::set_multiple},
         {0xc8, 0xc9, &AtaDisk::read_dma},
         {0xca, 0xcb, &AtaDisk::write_dma},
@@ -162,9 +162,31 @@ void AtaDisk::store_lba(u64 lba)
     task_.device = static_cast<u8>((task_.device & ~device_bits::head) | head);
 }
 
-u64 AtaDisk::begin_command()
+const AtaDisk::Command* AtaDisk::command() const
+{
+    const auto all = commands();
+    const auto row = std::ranges::find_if(all, [this](const Command& candidate) {
+        return task_.command >= candidate.first && task_.command <= candidate.last;
+    });
+    return row == all.end() ? nullptr : &*row;
+}
+
+/// A write that can be done. What cannot ends later with its error, like any other command.
+bool AtaDisk::takes_data_at_once() const
+{
+    const Command* row = command();
+    const bool writes = row != nullptr && row->begins == Begins::with_host_data;
+    const bool disabled = multiple_ == 0 && row != nullptr && row->run == &AtaDisk::write_multiple;
+    return writes && !disabled && !config_.disk.read_only() && request_exists();
+}
+
+std::optional<u64> AtaDisk::begin_command()
 {
     transfer_ = Transfer::none;
+    if (takes_data_at_once()) {
+        execute();
+        return std::nullopt;
+    }
     const bool media = task_.command >= 0x20 && task_.command < 0x80;
     const bool transfer = task_.command >= 0xc4 && task_.command <= 0xcb;
     if (!media && !transfer) {
@@ -176,28 +198,30 @@ u64 AtaDisk::begin_command()
 
 void AtaDisk::execute()
 {
-    for (const Command& command : commands()) {
-        if (task_.command >= command.first && task_.command <= command.last) {
-            (this->*command.run)();
-            return;
-        }
+    if (const Command* row = command()) {
+        (this->*row->run)();
+    } else {
+        abort(); // SMART (B0h), security (F1h-F6h), SET MAX (F9h), DOWNLOAD MICROCODE, the unknown
     }
-    abort(); // SMART (B0h), security (F1h-F6h), SET MAX (F9h), DOWNLOAD MICROCODE and the unknown
+}
+
+bool AtaDisk::request_exists() const
+{
+    const std::optional<u64> lba = requested_lba();
+    return lba && *lba < sectors_ && requested_sectors() <= sectors_ - *lba;
 }
 
 /// Checks the request and sets up the transfer; on failure the command is already over.
 bool AtaDisk::start(Transfer transfer, u32 sectors_per_block)
 {
-    const std::optional<u64> lba = requested_lba();
-    const u64 count = requested_sectors();
-    if (!lba || *lba >= sectors_ || count > sectors_ - *lba) {
+    if (!request_exists()) {
         transfer_ = Transfer::none;
         complete(error::idnf);
         return false;
     }
     transfer_ = transfer;
-    lba_ = *lba;
-    left_ = count;
+    lba_ = *requested_lba();
+    left_ = requested_sectors();
     per_block_ = sectors_per_block;
     return true;
 }
@@ -295,7 +319,8 @@ void AtaDisk::write_multiple()
 
 void AtaDisk::data_out_filled()
 {
-    schedule(Step::data_out_done, kBlockGapNs);
+    const u64 seek = lba_ == head_position_ ? 0 : kOverheadNs + kSeekNs; // before the first block
+    schedule(Step::data_out_done, kBlockGapNs + seek);
 }
 
 void AtaDisk::data_out_done()

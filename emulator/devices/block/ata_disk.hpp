@@ -9,8 +9,6 @@
 #include "emulator/devices/block/geometry.hpp"
 #include "emulator/devices/block/ide_drive.hpp"
 
-#include <optional>
-
 namespace emu::devices::block {
 
 class AtaDisk final : public IdeDrive {
@@ -31,20 +29,24 @@ private:
     static constexpr u32 kSector = 512;
 
     enum class Transfer : u8 { none, pio_in, pio_out, dma_in, dma_out, verify };
+    enum class Begins : u8 { with_work, with_host_data };
 
     /// One row of the command table.
     struct Command {
         u8 first; // opcodes first..last
         u8 last;
         void (AtaDisk::*run)();
+        Begins begins = Begins::with_work;
     };
     static std::span<const Command> commands();
+    const Command* command() const;
+    bool takes_data_at_once() const;
 
     void put_signature() override;
     u8 idle_status() const override;
     void reset_drive() override;
     void visit_drive(StateVisitor& visitor) override;
-    u64 begin_command() override;
+    std::optional<u64> begin_command() override;
     void execute() override;
     void data_in_drained() override;
     void data_out_filled() override;
@@ -76,6 +78,7 @@ private:
     u64 requested_sectors() const;
     std::optional<u64> requested_lba() const;
     void store_lba(u64 lba);
+    bool request_exists() const;
     bool start(Transfer transfer, u32 sectors_per_block);
     void begin_pio_in(u32 sectors_per_block);
     void begin_pio_out(u32 sectors_per_block);

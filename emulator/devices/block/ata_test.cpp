@@ -202,11 +202,15 @@ TEST_CASE("ata: an address past the end is IDNF, sector 0 in CHS too")
     CHECK(m.in(0x1f1) == 0x10);
 }
 
-TEST_CASE("ata: WRITE SECTORS asks for data without an interrupt first")
+TEST_CASE("ata: writes ask for their first data at once and without an interrupt")
 {
+    const u8 opcode = GENERATE(as<u8>{}, 0x30, 0x31, 0x34, 0x39, 0x3c, 0xc5);
+    CAPTURE(opcode);
     Machine m;
-    m.command(0x30, 7, 1);
-    m.wait();
+    for (const u16 port : {0x1f2, 0x1f3, 0x1f4, 0x1f5}) {
+        m.out(port, 0); // the high bytes of 48-bit commands
+    }
+    m.command(opcode, 7, 1);
     CHECK(m.irq == 0);
     CHECK(m.in(0x1f7) == 0x58);
 
@@ -221,6 +225,28 @@ TEST_CASE("ata: WRITE SECTORS asks for data without an interrupt first")
     CHECK(m.disk.bytes[7 * 512] == 0xef);
     CHECK(m.disk.bytes[7 * 512 + 511] == 0xbe);
     CHECK(m.disk.bytes[8 * 512] == 8);
+}
+
+TEST_CASE("ata: the blocks of a write after the first are asked for when the drive has room")
+{
+    Machine m;
+    m.command(0x30, 7, 2);
+    for (int i = 0; i < 256; ++i) {
+        m.ports.write(0x1f0, 2, 0x1111);
+    }
+    CHECK(m.in(0x1f7) == 0x80);
+    m.wait();
+    CHECK(m.irq == 1);
+    CHECK(m.in(0x1f7) == 0x58);
+    for (int i = 0; i < 256; ++i) {
+        m.ports.write(0x1f0, 2, 0x2222);
+    }
+    m.wait();
+
+    CHECK(m.in(0x1f7) == 0x50);
+    CHECK(m.rises == 2);
+    CHECK(m.disk.bytes[8 * 512 - 1] == 0x11);
+    CHECK(m.disk.bytes[8 * 512] == 0x22);
 }
 
 TEST_CASE("ata: READ MULTIPLE moves blocks of the size that SET MULTIPLE chose")
@@ -253,9 +279,22 @@ TEST_CASE("ata: SET MULTIPLE refuses what is no power of two, and then MULTIPLE 
     m.wait();
     CHECK(m.in(0x1f1) == 0x04);
 
-    m.command(0xc4, 0, 1);
+    const u8 opcode = GENERATE(as<u8>{}, 0xc4, 0xc5);
+    m.command(opcode, 0, 1);
+    CHECK(m.in(0x1f7) == 0x80);
     m.wait();
     CHECK(m.in(0x1f7) == 0x51);
+}
+
+TEST_CASE("ata: a write past the end takes no data")
+{
+    Machine m;
+    m.command(0x30, 20159, 2);
+    CHECK(m.in(0x1f7) == 0x80);
+    m.wait();
+
+    CHECK(m.in(0x1f7) == 0x51);
+    CHECK(m.in(0x1f1) == 0x10);
 }
 
 TEST_CASE("ata: READ SECTORS EXT takes the high bytes written first")

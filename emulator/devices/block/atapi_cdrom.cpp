@@ -20,6 +20,7 @@ constexpr u8 command = 0x01;
 constexpr u8 to_host = 0x02;
 } // namespace reason
 
+constexpr u8 kPacket = 0xa0;
 constexpr u8 kUseDma = 0x01; // features bit 0
 
 } // namespace
@@ -50,8 +51,7 @@ void AtapiCdrom::reset_drive()
     raw_ = false;
     head_position_ = 0;
     sense_ = {};
-    attention_ = true;
-    reset_attention_ = true;
+    attention_ = false;
     media_changed_ = false;
     eject_requested_ = false;
     tray_open_ = false;
@@ -85,10 +85,14 @@ bool AtapiCdrom::eject(bool force)
 
 // --- ATA commands ---------------------------------------------------------------------------
 
-u64 AtapiCdrom::begin_command()
+std::optional<u64> AtapiCdrom::begin_command()
 {
     phase_ = Phase::idle;
     blocks_left_ = 0;
+    if (task_.command == kPacket && ((task_.features & kUseDma) == 0 || has_dma())) {
+        accept_packet();
+        return std::nullopt;
+    }
     return kOverheadNs;
 }
 
@@ -105,7 +109,7 @@ void AtapiCdrom::execute()
         task_.error = 1;
         task_.status = 0;
         break;
-    case 0xa0:
+    case kPacket:
         accept_packet();
         break;
     case 0xa1:
@@ -225,9 +229,7 @@ void AtapiCdrom::run_packet()
     }
     if (row->reports_attention && attention_) {
         attention_ = false;
-        const bool was_reset = reset_attention_;
-        reset_attention_ = false;
-        check(was_reset ? Sense{6, 0x29, 0} : Sense{6, 0x28, 0});
+        check(kMediumChanged);
         return;
     }
     if (row->needs_disc && disc_ == nullptr) {
@@ -437,7 +439,6 @@ void AtapiCdrom::visit_drive(StateVisitor& visitor)
     visitor.field("sense_code", sense_.code);
     visitor.field("sense_qualifier", sense_.qualifier);
     visitor.field("attention", attention_);
-    visitor.field("reset_attention", reset_attention_);
     visitor.field("media_changed", media_changed_);
     visitor.field("eject_requested", eject_requested_);
     visitor.field("tray_open", tray_open_);

@@ -3,6 +3,8 @@
 // Sources: "AT Attachment with Packet Interface - 6" (T13/1410D), section 9.8 (PACKET protocol);
 // "Multimedia Commands - 3" (T10/1363D, "MMC-3"), section 6; "SCSI Primary Commands - 2" (SPC-2).
 // Modelled: reading one data track, media change with unit attention, locking, PIO and DMA.
+// Deviation: power-on and reset leave no unit attention (MMC-3 has 29h there). On a real PC the
+// firmware has taken it before small systems come up that know no second try.
 // Not modelled: audio, writing, sessions after the first, subchannel data other than the position.
 #pragma once
 
@@ -19,6 +21,9 @@ struct Sense {
     u8 qualifier = 0;
     bool operator==(const Sense&) const = default;
 };
+
+/// Unit attention: not ready to ready change, the medium may have changed.
+inline constexpr Sense kMediumChanged{6, 0x28, 0};
 
 class AtapiCdrom final : public IdeDrive {
 public:
@@ -53,7 +58,7 @@ private:
     u8 idle_status() const override { return 0; }
     void reset_drive() override;
     void visit_drive(StateVisitor& visitor) override;
-    u64 begin_command() override;
+    std::optional<u64> begin_command() override;
     void execute() override;
     void data_in_drained() override;
     void data_out_filled() override;
@@ -112,8 +117,7 @@ private:
     bool raw_ = false; // 2352-byte blocks
     u64 head_position_ = 0;
     Sense sense_;
-    bool attention_ = true;       // a unit attention is pending
-    bool reset_attention_ = true; // and it is "power on or reset"
+    bool attention_ = false; // a unit attention is pending: the disc was changed
     bool media_changed_ = false;
     bool eject_requested_ = false;
     bool tray_open_ = false;

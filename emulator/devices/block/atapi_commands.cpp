@@ -77,9 +77,8 @@ void AtapiCdrom::request_sense()
 {
     // SPC-2 7.20: a pending unit attention is reported and cleared here as well.
     if (sense_ == Sense{} && attention_) {
-        sense_ = reset_attention_ ? Sense{6, 0x29, 0} : Sense{6, 0x28, 0};
+        sense_ = kMediumChanged;
         attention_ = false;
-        reset_attention_ = false;
     }
     std::vector<u8> data(18, 0);
     data[0] = 0x70; // current error, fixed format

@@ -54,7 +54,6 @@ struct Machine {
         out(0x175, limit >> 8);
         out(0x176, 0xa0);
         out(0x177, 0xa0);
-        wait();
         for (std::size_t i = 0; i < 12; i += 2) {
             ports.write(0x170, 2, bytes[i] | bytes[i + 1] << 8);
         }
@@ -86,7 +85,6 @@ struct Machine {
     {
         drive->insert(std::make_unique<MemoryDisk>(blocks, 2048));
         packet({0x00}); // takes the unit attention
-        packet({0x00});
     }
 };
 
@@ -107,24 +105,52 @@ TEST_CASE("atapi: the signature tells a packet device and IDENTIFY DEVICE is abo
     CHECK(m.in(0x174) == 0x14);
 }
 
-TEST_CASE("atapi: the first command after power-on meets a unit attention, then no disc")
+TEST_CASE("atapi: PACKET asks for the packet at once and without an interrupt")
+{
+    Machine m;
+    m.out(0x177, 0xa0);
+
+    CHECK(m.in(0x177) == 0x58);
+    CHECK(m.in(0x172) == 0x01);
+    CHECK(m.irq == 0);
+}
+
+TEST_CASE("atapi: a drive that was switched on empty has its tray closed")
 {
     Machine m;
     m.packet({0x00});
     CHECK(m.in(0x177) == 0x51);
-    CHECK(m.in(0x171) == 0x60);
-
-    m.packet({0x00});
     CHECK(m.in(0x171) == 0x20);
     const auto sense = m.sense();
     CHECK(sense[2] == 2);
     CHECK(sense[12] == 0x3a);
+    CHECK(sense[13] == 1);
+    m.packet({0x4a, 1, 0, 0, 0x10, 0, 0, 0, 8});
+    const auto event = m.data();
+    CHECK(event[4] == 0); // nothing has happened
+    CHECK(event[5] == 0); // no medium, tray closed
+    m.packet({0xbd, 0, 0, 0, 0, 0, 0, 0, 0, 8});
+    CHECK(m.data()[1] == 0);
+}
+
+TEST_CASE("atapi: a disc that was in the drive at power-on is ready for the first command")
+{
+    Machine m;
+    m.drive->insert(std::make_unique<MemoryDisk>(50, 2048));
+    m.ide.channel(1).reset();
+
+    m.packet({0x25});
+
+    CHECK(m.data() == std::vector<u8>{0, 0, 0, 49, 0, 0, 8, 0});
+    m.packet({0x4a, 1, 0, 0, 0x10, 0, 0, 0, 8});
+    CHECK(m.data()[4] == 0);
 }
 
 TEST_CASE("atapi: a new disc is announced once")
 {
     Machine m;
     m.insert(1000);
+    m.packet({0x00});
     CHECK(m.in(0x177) == 0x50);
 
     m.drive->insert(std::make_unique<MemoryDisk>(50, 2048));
@@ -250,6 +276,7 @@ TEST_CASE("atapi: the lead-out in minutes, seconds and frames")
 TEST_CASE("atapi: INQUIRY is cut to the allocation length and ignores unit attention")
 {
     Machine m;
+    m.drive->insert(std::make_unique<MemoryDisk>(50, 2048));
     m.packet({0x12, 0, 0, 0, 5});
     const auto data = m.data();
 

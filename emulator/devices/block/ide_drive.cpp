@@ -224,7 +224,9 @@ void IdeDrive::write_register(TaskRegister which, u8 value, bool selected)
             dma_waiting_ = false;
             buffer_.clear();
             position_ = 0;
-            schedule(Step::execute, begin_command());
+            if (const std::optional<u64> delay_ns = begin_command()) {
+                schedule(Step::execute, *delay_ns);
+            }
         }
         break;
     case TaskRegister::data:

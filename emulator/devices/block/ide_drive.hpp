@@ -4,7 +4,9 @@
 // 7 (interface register definitions) and 9 (protocols). "ATA-6" below.
 //
 // A register write never completes a command: it arms the drive's timer, and the work is done when
-// the virtual clock gets there.
+// the virtual clock gets there. A command that begins with data from the host asks for them at
+// once, as drives do (ATA-6 9.6, 9.8: BSY need not be seen): old drivers send without a look at
+// DRQ.
 #pragma once
 
 #include "emulator/machine/clock.hpp"
@@ -12,6 +14,7 @@
 #include "imgtool/disk.hpp"
 
 #include <array>
+#include <optional>
 #include <vector>
 
 namespace emu::devices::block {
@@ -119,8 +122,8 @@ protected:
     virtual void visit_drive(StateVisitor& visitor) = 0;
 
     /// The command register was written: forgets an earlier command's progress and says how long
-    /// until execute() (nanoseconds).
-    virtual u64 begin_command() = 0;
+    /// until execute() (nanoseconds). Nothing when the drive already takes the command's data.
+    virtual std::optional<u64> begin_command() = 0;
     virtual void execute() = 0;
 
     /// A PIO buffer was emptied (filled) by the host; what comes after it?

@@ -1,12 +1,9 @@
 #include "emulator/devices/firmware/linux_boot.hpp"
 
 #include "base/endian.hpp"
-#include "tests/skip.hpp"
 
 #include <catch2/catch.hpp>
 
-#include <filesystem>
-#include <fstream>
 #include <iterator>
 #include <numeric>
 
@@ -102,20 +99,4 @@ TEST_CASE("linux_boot: the option ROM's checksums are right", "[firmware]")
     CHECK(rom[2] == 1);
     CHECK((std::accumulate(rom.begin(), rom.end(), 0u) & 0xff) == 0);
     CHECK((std::accumulate(rom.begin() + 0x20, rom.begin() + 0x40, 0u) & 0xff) == 0);
-}
-
-TEST_CASE("linux_boot: the committed ROM is what its source assembles to", "[firmware]")
-{
-    const std::filesystem::path assembled{MENAGERIE_LINUX_BOOT_ROM};
-    if (!std::filesystem::exists(assembled)) {
-        suite::skip("nasm was not found at configuration");
-        return;
-    }
-    std::ifstream file{assembled, std::ios::binary};
-    std::vector<u8> bytes{std::istreambuf_iterator<char>{file}, {}};
-    auto rom = linux_boot_rom();
-    REQUIRE(bytes.size() == rom.size());
-    rom[0x29] = 0; // the checksums
-    rom.back() = 0;
-    CHECK(bytes == rom);
 }

@@ -123,7 +123,7 @@ void FloppyController::visit_state(StateVisitor& v)
     v.field("sector", sector_);
     v.field("control_mark", control_mark_);
     v.field("track_mode", track_mode_);
-    v.field("verify_left", verify_left_);
+    v.field("sectors_left", sectors_left_);
     v.field("format_left", format_left_);
     v.bytes("buffer", buffer_);
     v.field("buffer_size", buffer_size_);

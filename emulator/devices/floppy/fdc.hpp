@@ -4,8 +4,10 @@
 // Deviations: rotation is not modelled: a sector takes kSectorNs, a step kStepNs (fdc.cpp); a drive
 // without a disk answers "missing address mark" at once instead of waiting for an index pulse for
 // ever; the motor need not run. Images keep no deleted-data marks: sectors written deleted read as
-// normal ones. Not modelled: the SCAN commands (answered as invalid), sector sizes but 512 bytes
-// (answered "no data").
+// normal ones. A multi-track command whose EOT names a sector beyond the track goes on at the other
+// head and on the next cylinder, for the EOT - R + 1 sectors that such a command means: SeaBIOS
+// reads up to 72 sectors so, where a real drive finds no such ID. Not modelled: the SCAN commands
+// (answered as invalid), sector sizes but 512 bytes (answered "no data").
 #pragma once
 
 #include "emulator/devices/byte_io.hpp"
@@ -119,7 +121,10 @@ private:
     u8 read_pio();
     void write_pio(u8 value);
     void sector_transferred(bool terminal_count);
-    bool advance_sector();
+    bool multi_track() const;
+    bool end_is_beyond_track() const;
+    std::optional<u64> advance_sector();
+    std::optional<u64> next_cylinder();
     std::optional<u64> locate_sector();
     bool rate_matches(const Drive& drive) const;
     void finish(u8 st0_code);
@@ -159,7 +164,7 @@ private:
     u8 sector_ = 0;
     bool control_mark_ = false; // a read of deleted data found a normal sector
     bool track_mode_ = false;   // READ TRACK
-    u16 verify_left_ = 0;       // sectors, 0: up to EOT
+    u16 sectors_left_ = 0;      // 0: up to EOT
     u8 format_left_ = 0;        // sectors
     std::array<u8, kFloppySectorSize> buffer_{};
     u16 buffer_size_ = 0; // PIO: bytes to move; 0 when none is due

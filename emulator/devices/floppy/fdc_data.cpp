@@ -54,7 +54,9 @@ void FloppyController::write_data()
 void FloppyController::verify()
 {
     begin(Action::verify);
-    verify_left_ = (parameters_[1] & kEnableCount) != 0 ? parameters_[8] : 0;
+    if ((parameters_[1] & kEnableCount) != 0) {
+        sectors_left_ = parameters_[8];
+    }
 }
 
 void FloppyController::read_id()
@@ -77,12 +79,15 @@ void FloppyController::begin(Action action)
     head_ = parameters_[3];
     sector_ = parameters_[4];
     control_mark_ = track_mode_ = false;
-    verify_left_ = 0;
+    sectors_left_ = 0;
     buffer_size_ = buffer_position_ = 0;
     resets_to_sense_ = 0;
     const bool has_id = action != Action::read_id && action != Action::format;
     if (has_id) {
         last_sectors_ = parameters_[6];
+        if (multi_track() && end_is_beyond_track() && parameters_[6] >= sector_) {
+            sectors_left_ = static_cast<u16>(parameters_[6] - sector_ + 1);
+        }
     }
     u64 delay = kSectorNs;
     if (has_id && (configuration_ & kImpliedSeek) != 0 && selected_exists()) {
@@ -238,42 +243,69 @@ void FloppyController::transfer_sector()
 
 void FloppyController::sector_transferred(bool terminal_count)
 {
-    const bool at_end = sector_ == parameters_[6];
-    const bool verified = verify_left_ != 0 && --verify_left_ == 0;
+    const bool counted = sectors_left_ != 0 && --sectors_left_ == 0;
     const bool stop_at_mark = control_mark_; // a mark of the wrong kind ends the command
-    const bool more = advance_sector();
-    if (terminal_count || verified || stop_at_mark) {
+    const std::optional<u64> delay = advance_sector();
+    if (terminal_count || stop_at_mark) {
         finish(0);
-    } else if (more) {
-        timer_.arm_in(kSectorNs);
-    } else if (action_ == Action::verify && at_end) {
+    } else if (delay && !counted) {
+        timer_.arm_in(*delay);
+    } else if (action_ == Action::verify) {
         finish(0);
     } else {
         fail(st1::end_of_cylinder, 0); // EOT without terminal count
     }
 }
 
-// Moves on to the next sector ID as DS table 5-6 has it. False when the command's last one is done.
-bool FloppyController::advance_sector()
+bool FloppyController::multi_track() const
 {
-    if (sector_ != parameters_[6]) {
+    return (parameters_[0] & kMultiTrack) != 0 && !track_mode_;
+}
+
+bool FloppyController::end_is_beyond_track() const
+{
+    const Drive& drive = drives_[parameters_[1] & (kDrives - 1)];
+    return drive.disk != nullptr && parameters_[6] > drive.geometry.sectors;
+}
+
+// Moves on to the next sector ID as DS table 5-6 has it, and says how long until it passes the head
+// (nanoseconds). Nothing when the command's last one is done.
+std::optional<u64> FloppyController::advance_sector()
+{
+    const bool beyond = multi_track() && end_is_beyond_track();
+    if (sector_ != (beyond ? selected().geometry.sectors : parameters_[6])) {
         ++sector_;
-        return true;
+        return kSectorNs;
     }
     sector_ = 1;
-    const bool multi_track = (parameters_[0] & kMultiTrack) != 0 && !track_mode_;
-    if (!multi_track) {
+    if (!multi_track()) {
         ++cylinder_;
-        return false;
+        return std::nullopt;
     }
     const bool was_side_0 = (head_ & 1) == 0;
+    if (beyond && (!was_side_0 || selected().geometry.heads == 1)) {
+        return next_cylinder();
+    }
     head_ ^= 1;
     if (was_side_0) {
         parameters_[1] |= 4; // the head itself switches
-        return true;
+        return kSectorNs;
     }
     ++cylinder_;
-    return false;
+    return std::nullopt;
+}
+
+std::optional<u64> FloppyController::next_cylinder()
+{
+    Drive& drive = selected();
+    ++cylinder_;
+    head_ = 0;
+    parameters_[1] &= static_cast<u8>(~4u);
+    if (cylinder_ >= drive.geometry.cylinders) {
+        return std::nullopt;
+    }
+    drive.track = drive.reported = cylinder_;
+    return kStepNs + kSectorNs;
 }
 
 void FloppyController::format_sector()

@@ -203,6 +203,70 @@ TEST_CASE("fdc: multi-track reads go on with the other head", "[floppy]")
           Bytes{0x40, 0x80, 0, 1, 0, 1, 2}); // EOT without TC
 }
 
+TEST_CASE("fdc: EOT beyond the track goes on over heads and cylinders", "[floppy]")
+{
+    Harness h;
+    h.bring_up();
+    h.set_dma(kToMemory, 0x1'0000, 72 * 512);
+    CHECK(h.command({0xe6, 0, 0, 0, 1, 2, 72, 0x1b, 0xff}) == Bytes{0, 0, 0, 2, 0, 1, 2});
+    CHECK(h.memory.read_int(0x1'0000, 2) == 0);
+    CHECK(h.memory.read_int(0x1'0000 + 18 * 512, 2) == 18);
+    CHECK(h.memory.read_int(0x1'0000 + 36 * 512, 2) == 36);
+    CHECK(h.memory.read_int(0x1'0000 + 71 * 512, 2) == 71);
+    CHECK(h.command({0x0f, 0, 0}).empty()); // the head has moved
+    h.wait();
+    CHECK(h.command({0x08}) == Bytes{0x20, 0});
+
+    h.memory.write_int(0x1'0000 + 26 * 512, 4, 0x12345678);
+    h.set_dma(kFromMemory, 0x1'0000, 40 * 512);
+    CHECK(h.command({0xc5, 4, 0, 1, 11, 2, 50, 0x1b, 0xff}) == Bytes{4, 0, 0, 1, 1, 15, 2});
+    CHECK(h.disk.data[(28 + 26) * 512] == 0x78);
+    CHECK(h.disk.data[(28 + 40) * 512] == 68);
+}
+
+TEST_CASE("fdc: EOT beyond the track ends after as many sectors as it means", "[floppy]")
+{
+    Harness h;
+    h.bring_up(0x03); // without DMA there is no terminal count
+    for (const unsigned byte : {0xc6, 0, 0, 0, 18, 2, 19, 0x1b, 0xff}) {
+        h.out(0x3f5, byte);
+    }
+    h.wait();
+    CHECK(h.in(0x3f5) == 17);
+    for (int i = 1; i < 512; ++i) {
+        h.in(0x3f5);
+    }
+    h.wait();
+    CHECK(h.in(0x3f5) == 18);
+    for (int i = 1; i < 512; ++i) {
+        h.in(0x3f5);
+    }
+    CHECK(h.result() == Bytes{0x44, 0x80, 0, 0, 1, 2, 2});
+}
+
+TEST_CASE("fdc: EOT beyond the track ends at the disk's last cylinder", "[floppy]")
+{
+    Harness h;
+    h.bring_up();
+    h.seek(79);
+    h.set_dma(kToMemory, 0x8000, 1024);
+    CHECK(h.command({0xe6, 4, 79, 1, 18, 2, 19, 0x1b, 0xff}) == Bytes{0x40, 0x80, 0, 80, 0, 1, 2});
+    CHECK(h.memory.read_int(0x8000, 2) == 2879);
+}
+
+TEST_CASE("fdc: EOT beyond the track of a single-sided disk goes on at the next cylinder",
+          "[floppy]")
+{
+    Harness h;
+    MemoryDisk disk{184'320};
+    REQUIRE(h.fdc.insert(0, disk, false));
+    h.bring_up();
+    h.out(0x3f7, 2);
+    h.set_dma(kToMemory, 0x8000, 1024);
+    CHECK(h.command({0xe6, 0, 0, 0, 9, 2, 10, 0x2a, 0xff}) == Bytes{0, 0, 0, 1, 0, 2, 2});
+    CHECK(h.memory.read_int(0x8200, 2) == 9);
+}
+
 TEST_CASE("fdc: what a short image lacks reads as zeros and cannot be written", "[floppy]")
 {
     Harness h;

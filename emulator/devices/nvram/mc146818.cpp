@@ -22,7 +22,8 @@ enum Index : u8 {
     kRegisterB = 0x0b,
     kRegisterC = 0x0c,
     kRegisterD = 0x0d,
-    kCentury = 0x32 // a PC convention, not the chip's
+    kCentury = 0x32, // a PC convention, not the chip's
+    kPs2Century = 0x37
 };
 
 // Register B
@@ -110,6 +111,13 @@ void Mc146818::encode(u8 index, int value)
     ram_[index] = static_cast<u8>(binary ? value : value / 10 << 4 | value % 10);
 }
 
+/// ATs and PS/2s keep it in different places, and guests look in either.
+void Mc146818::encode_century(int century)
+{
+    encode(kCentury, century);
+    encode(kPs2Century, century);
+}
+
 int Mc146818::hour() const
 {
     if ((ram_[kRegisterB] & k24Hours) != 0) {
@@ -146,7 +154,7 @@ void Mc146818::set_time(i64 seconds)
     encode(kDayOfMonth, static_cast<int>(static_cast<unsigned>(date.day())));
     encode(kMonth, static_cast<int>(static_cast<unsigned>(date.month())));
     encode(kYear, year % 100);
-    encode(kCentury, year / 100);
+    encode_century(year / 100);
 }
 
 void Mc146818::second_passed()
@@ -191,7 +199,7 @@ void Mc146818::advance_date()
     const int year = decode(kYear) + 1;
     encode(kYear, year > 99 ? 0 : year);
     if (year > 99) {
-        encode(kCentury, (decode(kCentury) + 1) % 100);
+        encode_century((decode(kCentury) + 1) % 100);
     }
 }
 

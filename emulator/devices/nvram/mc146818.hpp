@@ -59,6 +59,7 @@ private:
     void update_irq();
     int decode(u8 index) const;
     void encode(u8 index, int value);
+    void encode_century(int century);
     int hour() const;
     void set_hour(int hour);
 

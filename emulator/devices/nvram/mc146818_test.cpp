@@ -69,6 +69,7 @@ TEST_CASE("mc146818: dates before 1970 and after 2370 are right", "[rtc]")
     Harness far{12'622'780'800}; // 2370-01-01
     CHECK(far.get(9) == 0x70);
     CHECK(far.get(0x32) == 0x23);
+    CHECK(far.get(0x37) == 0x23);
     CHECK(far.get(7) == 0x01);
     CHECK(far.get(8) == 0x01);
 }
@@ -84,6 +85,7 @@ TEST_CASE("mc146818: a century ends into the next one", "[rtc]")
     CHECK(h.get(8) == 1);
     CHECK(h.get(9) == 0);
     CHECK(h.get(0x32) == 0x20);
+    CHECK(h.get(0x37) == 0x20);
 }
 
 TEST_CASE("mc146818: SET freezes the clock; 12-hour mode marks the afternoon", "[rtc]")

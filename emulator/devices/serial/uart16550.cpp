@@ -53,8 +53,22 @@ Uart16550::Uart16550(std::string name, Wiring wiring)
     wiring_.irq = std::move(wiring.irq);
 }
 
+void Uart16550::send_remaining() const
+{
+    if (loopback() || wiring_.line == nullptr) {
+        return;
+    }
+    if (shifting_) {
+        wiring_.line->put(shift_register_);
+    }
+    for (const u8 byte : transmit_fifo_) {
+        wiring_.line->put(byte);
+    }
+}
+
 void Uart16550::reset()
 {
+    send_remaining();
     transmit_timer_.cancel();
     receive_timer_.cancel();
     timeout_timer_.cancel();

@@ -3,7 +3,9 @@
 // Source: National Semiconductor "PC16550D Universal Asynchronous Receiver/Transmitter with FIFOs"
 // (TL/C/8652).
 // Deviation: host input waits outside the receiver until there is room, so bytes are never lost;
-// overrun happens in loopback only. Parity, framing and break errors never arrive on this line.
+// overrun happens in loopback only. What the transmitter holds at a reset still reaches the line:
+// it is most often the last words of a guest that crashed. Parity, framing and break errors never
+// arrive on this line.
 #pragma once
 
 #include "emulator/devices/byte_io.hpp"
@@ -31,6 +33,10 @@ public:
 
     /// Bytes from the host; they arrive at the configured rate as the receiver has room.
     void deliver(std::span<const u8> payload) override;
+
+    /// Puts on the line what the guest has written and the transmitter holds. For the end of a run:
+    /// the state stays as it is.
+    void send_remaining() const;
 
     /// Nothing delivered is still waiting outside the receiver.
     bool can_accept() const { return waiting_.empty(); }

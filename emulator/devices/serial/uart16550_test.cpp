@@ -47,6 +47,40 @@ constexpr u64 kCharacter = 86'806;
 
 } // namespace
 
+TEST_CASE("uart16550: what the transmitter holds can be sent at the end, and is at a reset")
+{
+    Harness h;
+    h.set_up();
+    h.out(2, 0x01);
+    for (const char c : {'e', 'n', 'd'}) {
+        h.out(0, static_cast<unsigned>(c));
+    }
+    CHECK(h.sent.empty());
+
+    h.uart.send_remaining();
+    CHECK(h.sent == "end");
+    CHECK(h.in(5) == 0x00); // it is sending still
+
+    h.sent.clear();
+    h.uart.reset();
+    CHECK(h.sent == "end");
+    CHECK(h.in(5) == 0x60);
+    h.run(10'000);
+    CHECK(h.sent == "end");
+}
+
+TEST_CASE("uart16550: in loopback nothing leaves at the end")
+{
+    Harness h;
+    h.set_up();
+    h.out(4, 0x1b);
+    h.out(0, 'x');
+
+    h.uart.send_remaining();
+
+    CHECK(h.sent.empty());
+}
+
 TEST_CASE("uart16550: a character leaves within a microsecond, not at once", "[serial]")
 {
     Harness h;
