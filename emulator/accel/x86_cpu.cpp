@@ -113,9 +113,12 @@ Cpu::Stop X86Cpu::run(u64 until)
         if (state_.halted) {
             return Stop::halted;
         }
-        if (state_.interrupt_shadow || x86::needs_single_step(state_)) {
+        // The shadow of STI and MOV SS matters to nobody while nothing is held off by it.
+        const bool held_off = state_.interrupt_shadow && x86::interrupt_pending(state_);
+        if (held_off || x86::needs_single_step(state_)) {
             single_step();
         } else {
+            state_.interrupt_shadow = false;
             engine_.run_some();
         }
     }
