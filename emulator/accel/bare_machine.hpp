@@ -12,9 +12,11 @@ namespace emu::accel {
 class BareMachine final : public X86Hooks {
 public:
     /// `rom` (a multiple of 4 KiB, at most 128 KiB) ends at 1 MiB and at 4 GiB.
-    BareMachine(const X86CpuConfig& config, u64 ram_bytes, std::span<const u8> rom)
-        : clock{1'000'000'000}, ram{"ram", ram_bytes}, rom_block{"rom",
-                                                                 rom.empty() ? 4096 : rom.size()}
+    BareMachine(const X86CpuConfig& config, u64 ram_bytes, std::span<const u8> rom,
+                u64 instructions_per_second = 1'000'000'000)
+        : clock{instructions_per_second}, ram{"ram", ram_bytes}, rom_block{"rom", rom.empty()
+                                                                                      ? 4096
+                                                                                      : rom.size()}
     {
         memory.map_ram(0, ram.size(), ram, 0, AddressSpace::Access::read_write);
         if (!rom.empty()) {
@@ -38,7 +40,13 @@ public:
             on_write(port, size, value);
         }
     }
-    int acknowledge_interrupt() override { return pending_vector; }
+    int acknowledge_interrupt() override
+    {
+        if (on_acknowledge) {
+            on_acknowledge();
+        }
+        return pending_vector;
+    }
     u64 apic_base() const override { return 0; }
     bool set_apic_base(u64) override { return false; }
     bool apic_enabled() const override { return false; }
@@ -54,6 +62,7 @@ public:
     std::unique_ptr<Cpu> cpu;
     std::function<base::u32(base::u16 port, unsigned size)> on_read;
     std::function<void(base::u16 port, unsigned size, base::u32 value)> on_write;
+    std::function<void()> on_acknowledge;
     int pending_vector = -1;
     bool was_shut_down = false;
 };

@@ -289,11 +289,24 @@ void Fields::integer(std::string_view name, u64& value)
 }
 
 Rig::Rig(Tier tier, u64 code_cache_bytes)
-    : machine_{{.model = "pentium3", .tier = tier, .code_cache_bytes = code_cache_bytes}, kRam, {}}
+    : machine_{{.model = "pentium3", .tier = tier, .code_cache_bytes = code_cache_bytes},
+               kRam,
+               {},
+               kInstructionsPerSecond},
+      tick_{machine_.clock, "tick", [this] {
+                interrupt();
+                tick_.arm_in(kTickNs);
+            }}
 {
     machine_.memory.map_mmio(kDevice, 0x1000, *this, "device");
-    machine_.on_read = [this](base::u16 port, unsigned) { return port * 257u + ++accesses_; };
-    machine_.on_write = [this](base::u16, unsigned, u32 value) {
+    machine_.on_read = [this](base::u16 port, unsigned) {
+        machine_.clock.stall(100 + port % 16);
+        return port * 257u + ++accesses_;
+    };
+    machine_.on_acknowledge = [this] { machine_.cpu->set_interrupt_line(false); };
+    tick_.arm_in(kTickNs);
+    machine_.on_write = [this](base::u16 port, unsigned, u32 value) {
+        machine_.clock.stall(200 + port % 16);
         ++accesses_;
         if ((value & 7) == 3) {
             interrupt();
@@ -325,9 +338,12 @@ void Rig::load(const Fields& fields, std::span<const u8> ram)
 void Rig::run_to(u64 instructions, Dice& pieces)
 {
     while (!down_ && cpu().instructions() < instructions) {
+        machine_.clock.run_due_timers();
         const u64 now = cpu().instructions();
         const u64 most = pieces.one_in(3) ? 3 : 300;
-        const u64 until = std::min(instructions, now + 1 + pieces.below(static_cast<u32>(most)));
+        const u64 deadline = std::max(machine_.clock.next_deadline_instructions(), now + 1);
+        const u64 until =
+            std::min({instructions, deadline, now + 1 + pieces.below(static_cast<u32>(most))});
         const Cpu::Stop stop = cpu().run(until);
         machine_.clock.set_retired(cpu().instructions());
         if (stop == Cpu::Stop::shutdown) {

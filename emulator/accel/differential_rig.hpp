@@ -39,7 +39,8 @@ private:
     std::size_t next_ = 0;
 };
 
-/// One machine: RAM at 0, a device at kDevice, nothing elsewhere.
+/// One machine: RAM at 0, a device at kDevice, nothing elsewhere. Port accesses take time, and a
+/// timer interrupts now and then.
 class Rig final : private MmioHandler {
 public:
     static constexpr u32 kRam = 0x40000;
@@ -56,13 +57,18 @@ public:
     Cpu& cpu() { return *machine_.cpu; }
     std::span<u8> ram() { return machine_.ram.bytes(); }
     u32 device_accesses() const { return accesses_; }
+    u64 now_ns() const { return machine_.clock.now_ns(); }
     bool is_down() const { return down_; }
 
 private:
     u64 mmio_read(u64 offset, unsigned size) override;
     void mmio_write(u64 offset, unsigned size, u64 value) override;
 
+    static constexpr u64 kInstructionsPerSecond = 300'000'000; // no whole nanoseconds
+    static constexpr u64 kTickNs = 1000;
+
     BareMachine machine_;
+    Timer tick_;
     u32 accesses_ = 0;
     bool down_ = false;
 };

@@ -42,6 +42,9 @@ std::string difference(Rig& a, Rig& b)
                                 left.list[n].value, right.list[n].value);
         }
     }
+    if (a.now_ns() != b.now_ns()) {
+        text += fmt::format("nanoseconds: {} and {}\n", a.now_ns(), b.now_ns());
+    }
     const auto [at, other] = std::ranges::mismatch(a.ram(), b.ram());
     if (at != a.ram().end()) {
         text += fmt::format("RAM at {:x}: {:02x} and {:02x}\n", at - a.ram().begin(), *at, *other);

@@ -2,11 +2,14 @@
 
 #include "emulator/accel/x86_engine.hpp"
 
+#include <algorithm>
 #include <fmt/format.h>
 
 namespace emu::accel {
 
 namespace {
+
+using base::i64;
 
 class X86Cpu final : public Cpu {
 public:
@@ -18,9 +21,14 @@ public:
         world.time_stamp = [this] { return clock_.ticks_now(); };
         state_.model = x86::find_model(config.model);
         clock_.set_instruction_source([this] { return state_.retired(); });
+        clock_.set_stall_listener([this](u64 instructions) { stop_earlier(instructions); });
         x86::reset(state_);
     }
-    ~X86Cpu() override { clock_.set_instruction_source({}); }
+    ~X86Cpu() override
+    {
+        clock_.set_instruction_source({});
+        clock_.set_stall_listener({});
+    }
 
     std::string_view name() const override { return "cpu0"; }
     void reset() override
@@ -82,17 +90,28 @@ private:
         state_.until -= static_cast<u64>(state_.budget);
         state_.budget = 0;
     }
+    /// Time passed in the current instruction that was worth as many: run() ends that much earlier.
+    void stop_earlier(u64 instructions)
+    {
+        const u64 behind = state_.until - static_cast<u64>(state_.budget); // this instruction
+        run_until_ -= std::min(instructions, run_until_ - std::min(run_until_, behind));
+        const u64 less = std::min(instructions, static_cast<u64>(std::max<i64>(state_.budget, 0)));
+        state_.until -= less;
+        state_.budget -= static_cast<i64>(less);
+    }
     void single_step();
 
     X86Engine engine_;
     x86::State& state_;
     Clock& clock_;
+    u64 run_until_ = 0; // where run() is to end
     bool stop_requested_ = false;
 };
 
 Cpu::Stop X86Cpu::run(u64 until)
 {
     stop_requested_ = false;
+    run_until_ = until;
     for (;;) {
         if (state_.shutdown) {
             engine_.world().hooks->shutdown(); // the bus cycle: what follows is the board's choice
@@ -102,11 +121,11 @@ Cpu::Stop X86Cpu::run(u64 until)
             return Stop::requested;
         }
         const u64 retired = state_.retired();
-        if (retired >= until) {
+        if (retired >= run_until_) {
             return Stop::budget;
         }
-        state_.until = until;
-        state_.budget = static_cast<base::i64>(until - retired);
+        state_.until = run_until_;
+        state_.budget = static_cast<i64>(run_until_ - retired);
         state_.attention = 0;
         if (x86::interrupt_deliverable(state_) && x86::take_pending_interrupt(state_)) {
             continue;
@@ -114,9 +133,12 @@ Cpu::Stop X86Cpu::run(u64 until)
         if (state_.halted) {
             return Stop::halted;
         }
-        if (state_.interrupt_shadow || x86::needs_single_step(state_)) {
+        // The shadow of STI and MOV SS matters to nobody while nothing is held off by it.
+        const bool held_off = state_.interrupt_shadow && x86::interrupt_pending(state_);
+        if (held_off || x86::needs_single_step(state_)) {
             single_step();
         } else {
+            state_.interrupt_shadow = false;
             engine_.run_some();
         }
     }

@@ -76,19 +76,34 @@ Outcome prepare_load(X86Engine& engine, u32 linear, unsigned size, bool user, bo
     return mapped ? classify(engine, linear, size, user, write_follows) : Outcome::fault;
 }
 
+/// Generated code that loads and then stores goes through the page's addend, which it wants.
+bool beside_code(x86::State& state, u32 linear, unsigned size, bool user)
+{
+    const u8* const host = x86::host_beside_code(state, linear, size, user);
+    if (host != nullptr) {
+        state.scratch[0] = reinterpret_cast<u64>(host) - linear;
+    }
+    return host != nullptr;
+}
+
 Outcome translated_load(ExecState& state, u32 linear, unsigned size, bool user, bool write_follows)
 {
     X86Engine& engine = X86Engine::of(state);
     x86::State& s = engine.state();
+    if (write_follows && beside_code(s, linear, size, user)) {
+        return Outcome::done;
+    }
     const Outcome outcome = prepare_load(engine, linear, size, user, write_follows);
     if (outcome != Outcome::done) {
         return outcome;
     }
     if (write_follows) {
-        // Generated code retries, and needs a plain hit for the store that follows.
         const ir::TlbEntry& entry = s.tlb[user ? 1 : 0][ir::tlb_index(linear)];
         const u32 last_page = (linear + size - 1) & ~u32{0xfff};
-        return entry.write_tag == last_page ? Outcome::done : Outcome::interpret;
+        state.scratch[0] = entry.addend;
+        return entry.write_tag == last_page || beside_code(s, linear, size, user)
+                   ? Outcome::done
+                   : Outcome::interpret;
     }
     u64 value = 0;
     if (!x86::load(s, linear, size, user, value)) {
@@ -149,10 +164,12 @@ u32 slow_store(ExecState* state, const u8* return_address)
     const unsigned size = arg & 0xff;
     const u64 mask = size == 8 ? ~u64{0} : (u64{1} << (8 * size)) - 1;
     const auto linear = static_cast<u32>(state->scratch[0]);
-    return report(
-        *state,
-        translated_store(*state, linear, size, (arg & 0x100) != 0, state->scratch[1] & mask),
-        return_address);
+    const bool user = (arg & 0x100) != 0;
+    const u64 value = state->scratch[1] & mask;
+    if (x86::store_beside_code(x86_state(*state), linear, size, user, value)) { // mostly
+        return static_cast<u32>(Outcome::done);
+    }
+    return report(*state, translated_store(*state, linear, size, user, value), return_address);
 }
 
 u32 slow_segment(ExecState* state, const u8* return_address)

@@ -1,7 +1,7 @@
 // What a board is, as data: memory, port ranges and interrupt wires, checked by the compiler.
 #pragma once
 
-#include "base/types.hpp"
+#include "emulator/machine/port_space.hpp"
 
 #include <array>
 #include <optional>
@@ -26,6 +26,7 @@ struct PortSpec {
     std::string_view device;
     u16 first;
     u16 count;
+    PortBus bus = PortBus::isa;
 };
 
 /// The ISA interrupt that an output of a device drives.

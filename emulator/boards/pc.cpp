@@ -91,7 +91,7 @@ void PcBoard::map_ports(std::string_view device, IoHandler& handler)
 {
     for (const PortSpec& row : kPc.ports) {
         if (row.device == device) {
-            ports_.map(row.first, row.count, handler, std::string{device});
+            ports_.map(row.first, row.count, handler, std::string{device}, row.bus);
         }
     }
 }
@@ -307,7 +307,12 @@ void PcBoard::build_display()
     }
     vram_ = std::make_unique<RamBlock>("vram", kVramSize);
     vga_ = std::make_unique<devices::display::Vga>(
-        devices::display::Vga::Wiring{clock_, memory_, ports_}, *vram_);
+        devices::display::Vga::Wiring{.clock = clock_,
+                                      .memory = memory_,
+                                      .ports = ports_,
+                                      .bus = config_.vga == VgaKind::pci ? PortBus::pci
+                                                                         : PortBus::isa},
+        *vram_);
     add(*vga_);
     if (config_.vga == VgaKind::isa) {
         memory_.map_ram(kIsaFrameBuffer, kVramSize, *vram_, 0, AddressSpace::Access::read_write,
@@ -386,6 +391,24 @@ PcEvent PcBoard::take_event()
 }
 
 // --- the CPU's side -------------------------------------------------------------------------
+
+// The device acts first, so that all it sees of the time is from before the next deadline; what
+// becomes due while the bus is busy happens behind the instruction.
+
+u32 PcBoard::port_read(u16 port, unsigned size)
+{
+    const u32 taken_ns = ports_.access_ns(port, size);
+    const u32 value = ports_.read(port, size);
+    clock_.stall(taken_ns);
+    return value;
+}
+
+void PcBoard::port_write(u16 port, unsigned size, u32 value)
+{
+    const u32 taken_ns = ports_.access_ns(port, size); // the write may move the ports
+    ports_.write(port, size, value);
+    clock_.stall(taken_ns);
+}
 
 int PcBoard::acknowledge_interrupt()
 {

@@ -97,11 +97,8 @@ public:
     void send_remaining_output() const;
 
     // X86Hooks
-    u32 port_read(u16 port, unsigned size) override { return ports_.read(port, size); }
-    void port_write(u16 port, unsigned size, u32 value) override
-    {
-        ports_.write(port, size, value);
-    }
+    u32 port_read(u16 port, unsigned size) override;
+    void port_write(u16 port, unsigned size, u32 value) override;
     int acknowledge_interrupt() override;
     u64 apic_base() const override;
     bool set_apic_base(u64 value) override;
@@ -152,7 +149,7 @@ private:
     PcConfig config_;
     Clock clock_;
     AddressSpace memory_;
-    PortSpace ports_;
+    PortSpace ports_{kPcBusCycles};
     Cpu* cpu_ = nullptr;
     PcEvent event_ = PcEvent::none;
     std::function<void(PcEvent)> event_listener_;

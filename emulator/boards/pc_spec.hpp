@@ -27,19 +27,43 @@ static_assert(kPcMemories.back().size == kPcLargestBios);
 inline constexpr u64 kPcHighestRam = 0xe000'0000;
 static_assert(kPcMemories[4].base + kPcMemories[4].size == kPcHighestRam);
 
+/// What a port access costs the CPU, whoever answers.
+/// ISA: the PC AT's 8-bit bus operation is 6 clocks at 6 MHz with its four wait states, a 16-bit
+/// one 3 clocks ("Personal Computer AT Technical Reference", section 1, "System Performance");
+/// drivers of the time count on the microsecond. PCI: ten clocks at 33 MHz, for arbitration,
+/// address, decoding and a target that takes its time but less than the 16 clocks it may ("PCI
+/// Local Bus Specification", revision 2.1, 3.5.1.1).
+inline constexpr BusCycles kPcBusCycles{{
+    {.ns = 1000, .bytes = 1}, // isa
+    {.ns = 500, .bytes = 2},  // isa16
+    {.ns = 300, .bytes = 4},  // pci
+}};
+
 // Ports of devices that map themselves (PCI configuration, IDE, VGA, ACPI) are not repeated here.
+// What no real PC has, for firmware and debugging, takes no longer than it must.
 inline constexpr std::array kPcPorts{
-    PortSpec{"i8237", 0x000, 0x10}, PortSpec{"i8259", 0x020, 2},
-    PortSpec{"i8254", 0x040, 4},    PortSpec{"i8042", 0x060, 1},
-    PortSpec{"port61", 0x061, 1},   PortSpec{"i8042", 0x064, 1},
-    PortSpec{"mc146818", 0x070, 4}, PortSpec{"checkpoint", 0x080, 1},
-    PortSpec{"i8237", 0x081, 0x0f}, PortSpec{"port92", 0x092, 1},
-    PortSpec{"i8259", 0x0a0, 2},    PortSpec{"i8237", 0x0c0, 0x20},
-    PortSpec{"debug-e9", 0x0e9, 1}, PortSpec{"fpu-error", 0x0f0, 2},
-    PortSpec{"serial1", 0x2f8, 8},  PortSpec{"parallel0", 0x378, 3},
-    PortSpec{"fdc", 0x3f0, 6},      PortSpec{"fdc", 0x3f7, 1},
-    PortSpec{"serial0", 0x3f8, 8},  PortSpec{"debug-402", 0x402, 1},
-    PortSpec{"i8259", 0x4d0, 2},    PortSpec{"fw-cfg", 0x510, 0x0c},
+    PortSpec{"i8237", 0x000, 0x10},
+    PortSpec{"i8259", 0x020, 2},
+    PortSpec{"i8254", 0x040, 4},
+    PortSpec{"i8042", 0x060, 1},
+    PortSpec{"port61", 0x061, 1},
+    PortSpec{"i8042", 0x064, 1},
+    PortSpec{"mc146818", 0x070, 4},
+    PortSpec{"checkpoint", 0x080, 1},
+    PortSpec{"i8237", 0x081, 0x0f},
+    PortSpec{"port92", 0x092, 1},
+    PortSpec{"i8259", 0x0a0, 2},
+    PortSpec{"i8237", 0x0c0, 0x20},
+    PortSpec{"debug-e9", 0x0e9, 1, PortBus::pci},
+    PortSpec{"fpu-error", 0x0f0, 2},
+    PortSpec{"serial1", 0x2f8, 8},
+    PortSpec{"parallel0", 0x378, 3},
+    PortSpec{"fdc", 0x3f0, 6},
+    PortSpec{"fdc", 0x3f7, 1},
+    PortSpec{"serial0", 0x3f8, 8},
+    PortSpec{"debug-402", 0x402, 1, PortBus::pci},
+    PortSpec{"i8259", 0x4d0, 2},
+    PortSpec{"fw-cfg", 0x510, 0x0c, PortBus::pci},
 };
 
 inline constexpr std::array kPcIrqs{

@@ -452,3 +452,37 @@ TEST_CASE("pc: the order of boot_once holds until the first reset")
 
     CHECK(m.cmos(0x3d) == 0x02);
 }
+
+TEST_CASE("pc: a port access takes the time of its bus")
+{
+    Machine pc;
+    const auto taken = [&](u16 port, unsigned size) {
+        const u64 before = pc.board->clock().now_ns();
+        pc.in(port, size);
+        return pc.board->clock().now_ns() - before;
+    };
+
+    CHECK(taken(0x61, 1) == 1000);  // ISA
+    CHECK(taken(0x40, 2) == 2000);  // two bytes over it
+    CHECK(taken(0x300, 1) == 1000); // nobody
+    CHECK(taken(0x80, 1) == 1000);  // what drivers wait with
+    CHECK(taken(0xcf8, 4) == 300);  // PCI
+    CHECK(taken(0x3da, 1) == 300);  // the PCI display adapter
+    const u64 before = pc.board->clock().now_ns();
+    pc.out(0x80, 0);
+    CHECK(pc.board->clock().now_ns() - before == 1000);
+}
+
+TEST_CASE("pc: the refresh bit of port 61h toggles while a loop does nothing but read it")
+{
+    Machine pc;
+    int toggles = 0;
+    u32 last = pc.in(0x61) & 0x10;
+    for (int reads = 0; reads < 3000; ++reads) { // three milliseconds
+        const u32 now = pc.in(0x61) & 0x10;
+        toggles += now != last ? 1 : 0;
+        last = now;
+    }
+
+    CHECK(toggles == 198); // one in 15.085 us
+}

@@ -261,7 +261,7 @@ MachineParts parts_of(BuiltMachine& built)
 base::Result<MachineDigest> describe(BuiltMachine& built, const Options& options)
 {
     StateHash hash;
-    u64 ips = options.ips;
+    u64 ips = instructions_per_second(options);
     u64 seed = options.seed;
     hash.section(options.cpu);
     hash.integer("ips", ips);
@@ -285,7 +285,7 @@ PcConfig basic_config(const Options& options, const GuestSinks& sinks)
     PcConfig config;
     config.has_pci = options.machine == "pc";
     config.ram_bytes = options.ram_bytes;
-    config.instructions_per_second = options.ips;
+    config.instructions_per_second = instructions_per_second(options);
     config.cpu_model = options.cpu;
     config.serial = sinks.serial;
     config.parallel = sinks.parallel;

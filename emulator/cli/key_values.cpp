@@ -1,5 +1,7 @@
 #include "emulator/cli/key_values.hpp"
 
+#include "imgtool/ops/create.hpp"
+
 #include <algorithm>
 #include <cctype>
 #include <charconv>
@@ -107,25 +109,18 @@ base::Result<u64> parse_number(const std::string& text, const std::string& what)
 
 base::Result<u64> parse_size(const std::string& text, u64 unit, const std::string& what)
 {
-    std::string digits = text;
-    u64 factor = unit;
-    if (!digits.empty()) {
-        constexpr std::string_view kSuffixes = "bkmgt";
-        const auto suffix = kSuffixes.find(
-            static_cast<char>(std::tolower(static_cast<unsigned char>(digits.back()))));
-        if (suffix != std::string_view::npos) {
-            factor = u64{1} << (10 * suffix);
-            digits.pop_back();
-        }
-    }
-    auto number = parse_number(digits, what);
-    if (!number) {
+    const bool hex = text.starts_with("0x") || text.starts_with("0X");
+    const bool has_suffix =
+        !hex && !text.empty() && std::isalpha(static_cast<unsigned char>(text.back())) != 0;
+    auto size = img::parse_size(text);
+    const u64 factor = has_suffix ? 1 : unit;
+    if (!size && size.error().code != Errc::unsupported) {
         return base::fail(Errc::invalid_argument, what + ": '" + text + "' is not a size");
     }
-    if (number.value() > ~u64{0} / factor / 2) {
+    if (!size || size.value() > ~u64{0} / factor / 2) {
         return base::fail(Errc::invalid_argument, what + ": '" + text + "' is too large");
     }
-    return number.value() * factor;
+    return size.value() * factor;
 }
 
 } // namespace emu::cli

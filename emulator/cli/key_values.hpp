@@ -39,8 +39,8 @@ private:
 /// A decimal or 0x number. `what` names it in the error.
 base::Result<u64> parse_number(const std::string& text, const std::string& what);
 
-/// A number with an optional suffix k, M, G or T (powers of 1024), as bytes; without a suffix it is
-/// a multiple of `unit`.
+/// A size as `imgtool` takes it, in bytes: a number with a suffix b, k, M, G, T, P or E, and then
+/// perhaps a fraction ("3.5G"), or in hexadecimal. Without a suffix it is a multiple of `unit`.
 base::Result<u64> parse_size(const std::string& text, u64 unit, const std::string& what);
 
 } // namespace emu::cli

@@ -1,6 +1,8 @@
 #include "emulator/cli/options.hpp"
 
 #include "emulator/cli/option_table.hpp"
+#include "emulator/cpu/x86/model.hpp"
+#include "emulator/cpu/x86/system.hpp"
 
 #include <array>
 #include <fmt/format.h>
@@ -124,6 +126,12 @@ base::Result<Options> parse_options(const std::vector<std::string>& arguments)
         return std::move(checked).error();
     }
     return options;
+}
+
+u64 instructions_per_second(const Options& options)
+{
+    const x86::Model* const model = x86::find_model(options.cpu);
+    return options.ips.value_or(model == nullptr ? 1'000'000'000 : model->instructions_per_second);
 }
 
 std::string help_text()

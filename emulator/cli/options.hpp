@@ -91,13 +91,16 @@ struct Options {
     std::string state_dump; // file
     TierChoice tier = TierChoice::automatic;
     u64 code_cache_bytes = 16u << 20;
-    u64 ips = 1'000'000'000;
+    std::optional<u64> ips; // nothing: the CPU model's
     u64 seed = 0;
     std::optional<bool> free_running;
 
     /// Text to print instead of running anything: -help, -version, "-M help".
     std::string answer;
 };
+
+/// Instructions in a second of guest time, asked for or the CPU model's.
+u64 instructions_per_second(const Options& options);
 
 /// `arguments` without the program's name. The error names the option.
 base::Result<Options> parse_options(const std::vector<std::string>& arguments);

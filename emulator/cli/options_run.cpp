@@ -137,7 +137,7 @@ std::span<const OptionRow> run_options()
          "then write all the guest can see as text, to compare runs with diff"},
         {"--tier", true, tier, "0|1|auto", "interpret, compile, or as it pays (default)"},
         {"--code-cache", true, code_cache, "SIZE", "memory for compiled code (default 16M)"},
-        {"--ips", true, ips, "N", "instructions per guest second (default 1000000000)"},
+        {"--ips", true, ips, "N", "instructions per guest second (default: the CPU's)"},
         {"--seed", true, seed, "N", "seed of whatever is random for the guest"},
         {"--free-running", false, pacing<true>, "", "guest time does not wait for wall time"},
         {"--paced", false, pacing<false>, "", "guest time follows wall time"},

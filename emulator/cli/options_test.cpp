@@ -86,6 +86,32 @@ TEST_CASE("options: our own, with two dashes and either form of value")
     CHECK(options.display == DisplayKind::text);
 }
 
+TEST_CASE("options: sizes have suffixes, and fractions of them")
+{
+    const auto memory = [](const std::string& text) { return parsed({"-m", text}).ram_bytes; };
+
+    CHECK(memory("3.5G") == 3'758'096'384);
+    CHECK(memory("size=1.5g") == 1'610'612'736);
+    CHECK(memory("64") == 64u << 20);
+    CHECK(memory("0x4b") == 75u << 20); // b is a digit here
+    CHECK(memory("65536k") == 64u << 20);
+    CHECK(parsed({"--code-cache", "2.5M"}).code_cache_bytes == 2'621'440);
+    CHECK(error_of({"-m", "3.5"}) == "-m 3.5: size: '3.5' is not a size");
+    CHECK(error_of({"-m", "1e3"}) == "-m 1e3: size: '1e3' is not a size");
+    CHECK(error_of({"-m", "-1"}) == "-m -1: size: '-1' is not a size");
+    CHECK(error_of({"-m", "8E"}) == "-m 8E: size: '8E' is too large");
+    CHECK(error_of({"-m", "9000000000000"}) ==
+          "-m 9000000000000: size: '9000000000000' is too large");
+}
+
+TEST_CASE("options: the rate is the CPU's unless one is given")
+{
+    CHECK(instructions_per_second(parsed({})) == 1'000'000'000);
+    CHECK(instructions_per_second(parsed({"-cpu", "486"})) == 50'000'000);
+    CHECK(instructions_per_second(parsed({"-cpu", "pentium"})) == 200'000'000);
+    CHECK(instructions_per_second(parsed({"--ips", "3000000", "-cpu", "486"})) == 3'000'000);
+}
+
 TEST_CASE("options: each refusal names the option and what it knows")
 {
     CHECK(error_of({"-device", "e1000"}) ==
@@ -129,7 +155,7 @@ TEST_CASE("options: -icount fixes the ratio of instructions to time")
 {
     const Options options = parsed({"-icount", "shift=2,sleep=off"});
 
-    CHECK(options.ips == 250'000'000);
+    CHECK(instructions_per_second(options) == 250'000'000);
     CHECK(options.free_running == true);
 }
 

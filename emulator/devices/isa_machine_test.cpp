@@ -142,25 +142,25 @@ struct Machine {
         for (Device* device : devices()) {
             device->reset();
         }
-        ports.map(0x00, 16, dma, "dma1");
-        ports.map(0x81, 15, dma, "dma-pages");
-        ports.map(0xc0, 32, dma, "dma2");
-        ports.map(0x20, 2, pic, "pic1");
-        ports.map(0xa0, 2, pic, "pic2");
-        ports.map(0x4d0, 2, pic, "elcr");
-        ports.map(0x40, 4, pit, "pit");
-        ports.map(0x60, 1, kbc, "kbc-data");
-        ports.map(0x64, 1, kbc, "kbc-command");
-        ports.map(0x61, 1, port61, "port61");
-        ports.map(0x70, 4, rtc, "rtc");
-        ports.map(0x80, 1, checkpoint, "checkpoint");
-        ports.map(0x92, 1, port92, "port92");
-        ports.map(0x378, 3, lpt1, "lpt1");
-        ports.map(0x3f0, 6, fdc, "fdc");
-        ports.map(0x3f7, 1, fdc, "fdc-dir");
-        ports.map(0x3f8, 8, com1, "com1");
-        ports.map(0x510, 2, fw_cfg, "fw-cfg");
-        ports.map(0x514, 8, fw_cfg, "fw-cfg-dma");
+        ports.map(0x00, 16, dma, "dma1", PortBus::isa);
+        ports.map(0x81, 15, dma, "dma-pages", PortBus::isa);
+        ports.map(0xc0, 32, dma, "dma2", PortBus::isa);
+        ports.map(0x20, 2, pic, "pic1", PortBus::isa);
+        ports.map(0xa0, 2, pic, "pic2", PortBus::isa);
+        ports.map(0x4d0, 2, pic, "elcr", PortBus::isa);
+        ports.map(0x40, 4, pit, "pit", PortBus::isa);
+        ports.map(0x60, 1, kbc, "kbc-data", PortBus::isa);
+        ports.map(0x64, 1, kbc, "kbc-command", PortBus::isa);
+        ports.map(0x61, 1, port61, "port61", PortBus::isa);
+        ports.map(0x70, 4, rtc, "rtc", PortBus::isa);
+        ports.map(0x80, 1, checkpoint, "checkpoint", PortBus::isa);
+        ports.map(0x92, 1, port92, "port92", PortBus::isa);
+        ports.map(0x378, 3, lpt1, "lpt1", PortBus::isa);
+        ports.map(0x3f0, 6, fdc, "fdc", PortBus::isa);
+        ports.map(0x3f7, 1, fdc, "fdc-dir", PortBus::isa);
+        ports.map(0x3f8, 8, com1, "com1", PortBus::isa);
+        ports.map(0x510, 2, fw_cfg, "fw-cfg", PortBus::isa);
+        ports.map(0x514, 8, fw_cfg, "fw-cfg-dma", PortBus::isa);
     }
     Wire irq(unsigned number)
     {

@@ -74,6 +74,21 @@ u64 Clock::instructions_to_ns(u64 instructions) const
     return static_cast<u64>(u128{instructions} * kNanosecondsPerSecond / ips_);
 }
 
+u64 Clock::ns_to_instructions(u64 ns, Rounding rounding) const
+{
+    if (whole_ns_ != 0) {
+        return ns / whole_ns_ + (rounding == Rounding::up && ns % whole_ns_ != 0 ? 1 : 0);
+    }
+    const u128 more = rounding == Rounding::up ? kNanosecondsPerSecond - 1 : 0;
+    const u128 instructions = (u128{ns} * ips_ + more) / kNanosecondsPerSecond;
+    return instructions > kNever ? kNever : static_cast<u64>(instructions);
+}
+
+u64 Clock::ticks_now() const
+{
+    return instructions_now() + ns_to_instructions(skipped_ns_, Rounding::down);
+}
+
 u64 Clock::next_deadline_ns() const
 {
     u64 earliest = kNever;
@@ -92,9 +107,7 @@ u64 Clock::next_deadline_instructions() const
     if (deadline <= skipped_ns_) {
         return 0;
     }
-    const u128 scaled = u128{deadline - skipped_ns_} * ips_;
-    const u128 rounded_up = (scaled + kNanosecondsPerSecond - 1) / kNanosecondsPerSecond;
-    return rounded_up > kNever ? kNever : static_cast<u64>(rounded_up);
+    return ns_to_instructions(deadline - skipped_ns_, Rounding::up);
 }
 
 void Clock::run_due_timers()
@@ -126,7 +139,14 @@ void Clock::skip_to_ns(u64 deadline_ns)
     const u64 now = now_ns();
     if (deadline_ns > now) {
         skipped_ns_ += deadline_ns - now;
-        skipped_ticks_ = static_cast<u64>(u128{skipped_ns_} * ips_ / kNanosecondsPerSecond);
+    }
+}
+
+void Clock::stall(u64 ns)
+{
+    skipped_ns_ += ns;
+    if (on_stall_) {
+        on_stall_(ns_to_instructions(ns, Rounding::up));
     }
 }
 
@@ -135,7 +155,6 @@ void Clock::visit_state(StateVisitor& visitor)
     visitor.section("clock");
     visitor.field("retired", retired_);
     visitor.field("skipped_ns", skipped_ns_);
-    skipped_ticks_ = static_cast<u64>(u128{skipped_ns_} * ips_ / kNanosecondsPerSecond);
 }
 
 } // namespace emu

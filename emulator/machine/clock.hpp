@@ -1,7 +1,8 @@
 // The virtual clock and its event queue: all the time there is for a guest.
 //
-// Time is the number of guest instructions executed times a fixed ratio, plus what idle CPUs
-// skipped. Nothing in a device may ask the host for the time.
+// Time is the number of guest instructions executed times a fixed ratio, plus the time in which
+// none was: idle CPUs skip it, bus cycles stall it. Nothing in a device may ask the host for the
+// time.
 #pragma once
 
 #include "emulator/machine/state.hpp"
@@ -54,7 +55,7 @@ public:
     u64 instructions_per_second() const { return ips_; }
 
     /// Time in units of one instruction's duration: what a time stamp counter shows.
-    u64 ticks_now() const { return instructions_now() + skipped_ticks_; }
+    u64 ticks_now() const;
 
     /// Guest instructions retired since power-on.
     u64 instructions_now() const { return instruction_source_ ? instruction_source_() : retired_; }
@@ -78,6 +79,17 @@ public:
     /// All CPUs idle: jumps to `deadline_ns` (never backwards).
     void skip_to_ns(u64 deadline_ns);
 
+    /// The instruction that executes waits this long for a bus. What becomes due meanwhile happens
+    /// behind it, before the next instruction.
+    void stall(u64 ns);
+
+    /// Told how many instructions a stall was worth (rounded up), so that a running CPU stops that
+    /// much earlier and no deadline is passed.
+    void set_stall_listener(std::function<void(u64 instructions)> listener)
+    {
+        on_stall_ = std::move(listener);
+    }
+
     /// Called when a timer is armed earlier than all others, so a running CPU can stop in time.
     void set_deadline_listener(std::function<void()> listener)
     {
@@ -89,16 +101,18 @@ public:
 private:
     friend class Timer;
     u64 instructions_to_ns(u64 instructions) const;
+    enum class Rounding : u8 { down, up };
+    u64 ns_to_instructions(u64 ns, Rounding rounding) const;
 
     u64 ips_;
-    u64 whole_ns_ = 0;      // of one instruction, when that is a whole number
-    u64 skipped_ticks_ = 0; // skipped_ns_ in instructions
+    u64 whole_ns_ = 0; // of one instruction, when that is a whole number
     u64 retired_ = 0;
-    u64 skipped_ns_ = 0;
+    u64 skipped_ns_ = 0; // in which no instruction executed: idle or stalled
     u64 next_sequence_ = 0;
     std::vector<Timer*> armed_; // a heap would be faster; boards have a dozen timers
     std::function<u64()> instruction_source_;
     std::function<void()> on_earlier_;
+    std::function<void(u64)> on_stall_;
 };
 
 } // namespace emu

@@ -46,6 +46,50 @@ TEST_CASE("clock: a deadline is reached at the first instruction not before it")
     CHECK(clock.next_deadline_instructions() == 3);
 }
 
+TEST_CASE("clock: a stall passes time without instructions")
+{
+    Clock clock{300'000'000};
+    u64 told = 0;
+    clock.set_stall_listener([&](u64 instructions) { told += instructions; });
+    Timer timer{clock, "t", [] {}};
+    timer.arm(1100);
+    clock.set_retired(30);
+
+    clock.stall(1000);
+
+    CHECK(clock.now_ns() == 1100);
+    CHECK(clock.instructions_now() == 30);
+    CHECK(clock.ticks_now() == 330);
+    CHECK(clock.next_deadline_instructions() == 30);
+    CHECK(told == 300);
+
+    clock.stall(1); // less than an instruction
+    CHECK(told == 301);
+    CHECK(clock.ticks_now() == 330);
+}
+
+TEST_CASE("port space: an access takes as many cycles as its bus needs")
+{
+    struct Silent final : IoHandler {
+        u32 io_read(u64, unsigned) override { return 0; }
+        void io_write(u64, unsigned, u32) override {}
+    } device;
+    PortSpace ports{{{{1000, 1}, {500, 2}, {300, 4}}}};
+    ports.map(0x60, 1, device, "isa", PortBus::isa);
+    ports.map(0x1f0, 8, device, "isa16", PortBus::isa16);
+    const auto pci = ports.map(0x1f0, 8, device, "pci", PortBus::pci);
+
+    CHECK(ports.access_ns(0x60, 1) == 1000);
+    CHECK(ports.access_ns(0x60, 4) == 4000);
+    CHECK(ports.access_ns(0x300, 2) == 2000); // nobody
+    CHECK(ports.access_ns(0x1f0, 1) == 300);
+    CHECK(ports.access_ns(0x1f0, 4) == 300);
+
+    ports.unmap(pci);
+    CHECK(ports.access_ns(0x1f0, 1) == 500);
+    CHECK(ports.access_ns(0x1f0, 4) == 1000);
+}
+
 TEST_CASE("port space: an unclaimed port reads as ones of the access size")
 {
     PortSpace ports;

@@ -10,12 +10,15 @@ constexpr u32 kPorts = 0x1'0000;
 
 } // namespace
 
-PortSpace::PortSpace() : by_port_(kPorts, nullptr) {}
+PortSpace::PortSpace(const BusCycles& cycles)
+    : cycles_{cycles}, by_port_(kPorts, nullptr), bus_by_port_(kPorts, PortBus::isa)
+{}
 
-PortSpace::MappingId PortSpace::map(u16 first, u32 count, IoHandler& handler, std::string name)
+PortSpace::MappingId PortSpace::map(u16 first, u32 count, IoHandler& handler, std::string name,
+                                    PortBus bus)
 {
     const u32 clipped = std::min(count, kPorts - first);
-    mappings_.push_back({next_id_, first, clipped, &handler, std::move(name)});
+    mappings_.push_back({next_id_, first, clipped, &handler, std::move(name), bus});
     rebuild();
     return next_id_++;
 }
@@ -29,8 +32,10 @@ void PortSpace::unmap(MappingId id)
 void PortSpace::rebuild()
 {
     std::ranges::fill(by_port_, nullptr);
+    std::ranges::fill(bus_by_port_, PortBus::isa);
     for (const Mapping& m : mappings_) {
         std::fill_n(by_port_.begin() + m.first, m.count, m.handler);
+        std::fill_n(bus_by_port_.begin() + m.first, m.count, m.bus);
     }
 }
 

@@ -212,6 +212,18 @@ void AddressSpace::read(u64 physical, std::span<u8> into)
     }
 }
 
+/// Bytes that stay what they are change no code.
+void AddressSpace::write_ram(RamBlock& block, u64 offset, std::span<const u8> from)
+{
+    u8* const to = block.data() + offset;
+    if (!block.may_hold_code(offset, from.size())) {
+        std::memcpy(to, from.data(), from.size());
+    } else if (std::memcmp(to, from.data(), from.size()) != 0) {
+        std::memcpy(to, from.data(), from.size());
+        notify_code_write(block, offset, from.size());
+    }
+}
+
 void AddressSpace::write(u64 physical, std::span<const u8> from)
 {
     while (!from.empty()) {
@@ -220,8 +232,7 @@ void AddressSpace::write(u64 physical, std::span<const u8> from)
         const Page at = page(physical); // a copy: the handler may remap
         if (at.block != nullptr) {
             if (at.writable) {
-                std::memcpy(at.block->data() + at.block_offset + in_page, from.data(), count);
-                notify_code_write(*at.block, at.block_offset + in_page, count);
+                write_ram(*at.block, at.block_offset + in_page, from.first(count));
             }
         } else if (at.handler != nullptr) {
             for (u64 i = 0; i < count; ++i) {

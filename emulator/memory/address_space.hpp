@@ -133,6 +133,7 @@ public:
     const std::vector<Region>& regions() const { return regions_; }
 
 private:
+    void write_ram(RamBlock& block, u64 offset, std::span<const u8> from);
     Region* find(RegionId id);
     void add(Region region);
     void flatten(u64 base, u64 size);

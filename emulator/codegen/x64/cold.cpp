@@ -25,12 +25,12 @@ void Compiler::emit_cold(const Cold& cold)
     case Cold::Kind::load:
         code.store(8, operand, cold.address);
         slow_call(thunks_.load);
-        if (!cold.constant) {
-            if (cold.imm <= 2) {
-                code.load_extend(cold.sign, cold.imm, cold.value, operand);
-            } else {
-                code.load(cold.imm, cold.value, operand);
-            }
+        if (cold.constant) { // the page's addend
+            code.load(8, cold.value, operand);
+        } else if (cold.imm <= 2) {
+            code.load_extend(cold.sign, cold.imm, cold.value, operand);
+        } else {
+            code.load(cold.imm, cold.value, operand);
         }
         code.jmp_to(cold.back);
         break;

@@ -197,7 +197,7 @@ private:
         u32 imm = 0; // stored constant, target pc
         u32 arg = 0; // packed access; of a jump miss: instructions left behind
         bool sign = false;
-        bool constant = false;
+        bool constant = false; // of a load: the addend is wanted, a store follows
         u8 exit_number = 0;
         SideEntry side{};
     };

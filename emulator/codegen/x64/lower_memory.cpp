@@ -54,9 +54,9 @@ void Compiler::lower_load(const Inst& inst)
     const Reg address = use(inst.a);
     const Reg s1 = scratch();
     const Reg s2 = scratch();
-    const u8* retry = code_->here();
     u8* slow = nullptr;
     emit_tlb_check(address, inst.size, write_follows, s1, s2, slow);
+    const u8* const have_addend = code_->here();
     unlock(s2);
     // A pinned destination is written only here, after the access is known not to fault.
     const Reg d = define(inst.d);
@@ -73,7 +73,8 @@ void Compiler::lower_load(const Inst& inst)
     cold.sign = sign;
     cold.arg = pack_access(inst.size, request_.user, write_follows);
     if (write_follows) {
-        cold.back = retry; // the addend is needed by the store
+        cold.back = have_addend; // the store needs it too
+        cold.value = s1;
         cold.constant = true;
         pair_address_ = inst.a;
         pair_addend_ = s1;

@@ -463,15 +463,25 @@ bool iret_protected(State& state, unsigned size)
     return true;
 }
 
+/// After a transfer: without descriptors it changes nothing but CS.
+void update_after_transfer(State& state, bool with_descriptors)
+{
+    if (with_descriptors) {
+        update_mode(state);
+    } else {
+        update_segment(state, kCs);
+    }
+}
+
 u32 helper_far_jump(State& state, u32 a, u32 b, u32 c)
 {
     const u16 selector = static_cast<u16>(a);
     const u32 offset = narrowed(b, c);
-    const bool done = protected_mode(state)
-                          ? far_transfer(state, selector, offset, c, TaskSwitch::jump)
-                          : jump_real(state, selector, offset);
+    const bool with_descriptors = protected_mode(state);
+    const bool done = with_descriptors ? far_transfer(state, selector, offset, c, TaskSwitch::jump)
+                                       : jump_real(state, selector, offset);
     if (done) {
-        update_mode(state);
+        update_after_transfer(state, with_descriptors);
     }
     return 0;
 }
@@ -480,33 +490,35 @@ u32 helper_far_call(State& state, u32 a, u32 b, u32 c)
 {
     const u16 selector = static_cast<u16>(a);
     const u32 offset = narrowed(b, c);
-    const bool done = protected_mode(state)
-                          ? far_transfer(state, selector, offset, c, TaskSwitch::call)
-                          : call_real(state, selector, offset, c);
+    const bool with_descriptors = protected_mode(state);
+    const bool done = with_descriptors ? far_transfer(state, selector, offset, c, TaskSwitch::call)
+                                       : call_real(state, selector, offset, c);
     if (done) {
-        update_mode(state);
+        update_after_transfer(state, with_descriptors);
     }
     return 0;
 }
 
 u32 helper_far_ret(State& state, u32 a, u32, u32 c)
 {
+    const bool with_descriptors = protected_mode(state);
     const bool done =
-        protected_mode(state) ? return_far_protected(state, a, c) : return_far_real(state, a, c);
+        with_descriptors ? return_far_protected(state, a, c) : return_far_real(state, a, c);
     if (done) {
-        update_mode(state);
+        update_after_transfer(state, with_descriptors);
     }
     return 0;
 }
 
 u32 helper_iret(State& state, u32, u32, u32 c)
 {
-    const bool done = v86_mode(state)         ? iret_v86(state, c)
-                      : protected_mode(state) ? iret_protected(state, c)
-                                              : iret_real(state, c);
+    const bool with_descriptors = protected_mode(state);
+    const bool done = v86_mode(state)    ? iret_v86(state, c)
+                      : with_descriptors ? iret_protected(state, c)
+                                         : iret_real(state, c);
     if (done) {
         state.nmi_blocked = false;
-        update_mode(state);
+        update_after_transfer(state, with_descriptors);
         recheck_interrupts(state);
     }
     return 0;

@@ -251,6 +251,16 @@ bool software_int_v86(State& state, const Event& event)
     return deliver_through_vectors(state, 0, event, image, kTf | (virtual_if ? kVif : kIf));
 }
 
+/// After an event was delivered: in real mode it changed nothing but CS.
+void update_after_event(State& state)
+{
+    if ((state.cr0 & kCr0Pe) == 0) {
+        update_segment(state, kCs);
+    } else {
+        update_mode(state);
+    }
+}
+
 void software_event(State& state, u8 vector, bool checks_gate, bool is_int_n)
 {
     const Event event{.vector = vector,
@@ -263,7 +273,7 @@ void software_event(State& state, u8 vector, bool checks_gate, bool is_int_n)
         is_int_n && v86_mode(state) ? software_int_v86(state, event) : deliver_event(state, event);
     state.delivering_external = false;
     if (done) {
-        update_mode(state);
+        update_after_event(state);
     }
 }
 
@@ -347,7 +357,7 @@ void deliver_external(State& state, u8 vector)
     const bool done = deliver_event(state, event);
     state.delivering_external = false;
     if (done) {
-        update_mode(state);
+        update_after_event(state);
     } else {
         deliver_fault(state);
     }
@@ -418,7 +428,7 @@ void deliver_fault(State& state)
         state.delivering_external = false;
         state.leave_request = 0;
         if (done) {
-            update_mode(state);
+            update_after_event(state);
             return;
         }
         const u8 first = event.vector;
@@ -438,13 +448,15 @@ void deliver_fault(State& state)
     }
 }
 
-bool interrupt_deliverable(const State& state)
+bool interrupt_pending(const State& state)
 {
-    if (state.shutdown || state.interrupt_shadow) {
-        return false;
-    }
     return (state.smi_pending && !state.in_smm) || (state.nmi_pending && !state.nmi_blocked) ||
            (state.interrupt_line && (state.eflags & kIf) != 0);
+}
+
+bool interrupt_deliverable(const State& state)
+{
+    return !state.shutdown && !state.interrupt_shadow && interrupt_pending(state);
 }
 
 bool take_pending_interrupt(State& state)

@@ -19,7 +19,8 @@ constexpr std::array kModels{
           .stepping = 0,
           .max_leaf = 1,
           .features = kFeatureFpu | kFeatureVme,
-          .cache_leaf = {}},
+          .cache_leaf = {},
+          .instructions_per_second = 50'000'000},
     // Pentium P54C.
     Model{.name = "pentium",
           .vendor = "GenuineIntel",
@@ -28,7 +29,8 @@ constexpr std::array kModels{
           .stepping = 12,
           .max_leaf = 1,
           .features = kPentiumFeatures | kFeatureApic,
-          .cache_leaf = {}},
+          .cache_leaf = {},
+          .instructions_per_second = 200'000'000},
     // Pentium III "Coppermine". A real one has SSE too; it is not offered before the translator
     // knows the instructions, and CPUID says so. The cache descriptors are AP-485's table 3-7:
     // 4 KiB and 4 MiB TLBs, 16 KiB L1 instruction and data caches, 256 KiB L2.
@@ -41,7 +43,8 @@ constexpr std::array kModels{
           .features = kPentiumFeatures | kFeaturePae | kFeatureApic | kFeatureSep | kFeatureMtrr |
                       kFeaturePge | kFeatureMca | kFeatureCmov | kFeaturePat | kFeaturePse36 |
                       kFeatureMmx | kFeatureFxsr,
-          .cache_leaf = {0x0302'0101, 0, 0, 0x0c04'0882}},
+          .cache_leaf = {0x0302'0101, 0, 0, 0x0c04'0882},
+          .instructions_per_second = 1'000'000'000},
 };
 
 constexpr std::array<std::string_view, kModels.size()> kNames{kModels[0].name, kModels[1].name,

@@ -41,6 +41,9 @@ struct Model {
     u32 max_leaf;                  // highest basic CPUID leaf
     u32 features;                  // Feature bits: CPUID leaf 1 EDX
     std::array<u32, 4> cache_leaf; // CPUID leaf 2: eax ebx ecx edx; zeros if max_leaf < 2
+    // What one of the time did in a second, and the rate of its time stamp counter. Software of the
+    // time counts loops in it; a whole number of nanoseconds an instruction keeps time exact.
+    u64 instructions_per_second;
 
     bool has(u32 feature_bits) const { return (features & feature_bits) == feature_bits; }
     /// CPUID leaf 1, EAX.

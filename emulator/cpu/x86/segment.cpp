@@ -41,17 +41,48 @@ void set_windows(State& state, unsigned n)
     state.segment_write_end[n] = writable ? end : 0;
 }
 
-u32 flat_bits(const State& state)
+/// What one segment register says about how code translates: that accesses need neither check nor
+/// base (FS and GS: no check), and the width that its D/B bit stands for.
+struct SegmentMode {
+    u32 flat;
+    u32 big;
+};
+
+constexpr std::array<SegmentMode, kSegments> kSegmentModes{{
+    {kModeFlatEs, 0},
+    {kModeFlatCs, kModeCode32},
+    {kModeFlatSs, kModeStack32},
+    {kModeFlatDs, 0},
+    {kModeNoBaseOrLimitFs, 0},
+    {kModeNoBaseOrLimitGs, 0},
+}};
+
+bool is_flat(const State& state, unsigned n)
 {
-    u32 bits = 0;
-    bits |= flat_data(state.seg[kEs]) ? u32{kModeFlatEs} : 0;
-    bits |= flat_data(state.seg[kSs]) ? u32{kModeFlatSs} : 0;
-    bits |= flat_data(state.seg[kDs]) ? u32{kModeFlatDs} : 0;
-    const Segment& cs = state.seg[kCs];
-    bits |= cs.base == 0 && cs.limit == 0xffff'ffff ? u32{kModeFlatCs} : 0;
-    bits |= state.segment_write_end[kFs] == kFourGiB ? u32{kModeNoBaseOrLimitFs} : 0;
-    bits |= state.segment_write_end[kGs] == kFourGiB ? u32{kModeNoBaseOrLimitGs} : 0;
-    return bits;
+    const Segment& segment = state.seg[n];
+    switch (n) {
+    case kCs:
+        return segment.base == 0 && segment.limit == 0xffff'ffff;
+    case kFs:
+    case kGs:
+        return state.segment_write_end[n] == kFourGiB;
+    default:
+        return flat_data(segment);
+    }
+}
+
+/// The bits of `mode` that follow from one segment register and its windows.
+u32 segment_mode(const State& state, unsigned n)
+{
+    return (is_flat(state, n) ? kSegmentModes[n].flat : 0) |
+           (state.seg[n].big ? kSegmentModes[n].big : 0);
+}
+
+void set_mode(State& state, u32 mode)
+{
+    state.mode = mode;
+    const auto& intern = world(state).intern_context;
+    state.context = intern ? intern(mode, state.seg[kCs].base, state.seg[kCs].limit) : mode;
 }
 
 /// Privilege, type and presence of a descriptor for DS, ES, FS and GS (SDM vol. 3, 5.6).
@@ -67,10 +98,19 @@ bool check_data_descriptor(State& state, u16 selector, const Descriptor& descrip
     return descriptor.present() || fail_with_selector(state, kSegmentNotPresent, selector);
 }
 
+/// Then the windows' ends and the mode stay as well. A segment of 4 GiB may become flat.
+bool differ_in_base_only(const Segment& before, const Segment& after)
+{
+    return before.valid && after.valid && before.limit == after.limit &&
+           after.limit != 0xffff'ffff && before.type == after.type &&
+           before.present == after.present && before.big == after.big;
+}
+
 u32 helper_load_segment(State& state, u32 a, u32 b, u32)
 {
     const Seg seg = static_cast<Seg>(a);
     const u16 selector = static_cast<u16>(b);
+    const Segment before = state.seg[seg];
     if (protected_mode(state)) {
         if (!load_protected_segment(state, seg, selector, kGeneralProtection)) {
             return 0;
@@ -82,7 +122,11 @@ u32 helper_load_segment(State& state, u32 a, u32 b, u32)
         state.interrupt_shadow = true;
         state.stack_loaded = true;
     }
-    update_mode(state);
+    if (differ_in_base_only(before, state.seg[seg])) { // nearly always in real mode
+        state.segment_base[seg] = state.seg[seg].base;
+    } else {
+        update_segment(state, seg);
+    }
     return 0;
 }
 
@@ -288,19 +332,26 @@ void set_code_segment(State& state, u16 selector, const Descriptor& descriptor, 
 
 void update_mode(State& state)
 {
+    u32 mode = 0;
     for (unsigned n = 0; n < kSegments; ++n) {
         set_windows(state, n);
+        mode |= segment_mode(state, n);
     }
-    u32 mode = flat_bits(state);
-    mode |= state.seg[kCs].big ? u32{kModeCode32} : 0;
-    mode |= state.seg[kSs].big ? u32{kModeStack32} : 0;
     mode |= protected_mode(state) ? u32{kModeProtected} : 0;
     mode |= v86_mode(state) ? u32{kModeV86} : 0;
     mode |= state.cpl == 3 ? u32{kModeUser} : 0;
     mode |= state.in_smm ? u32{kModeSmm} : 0;
-    state.mode = mode;
-    const auto& intern = world(state).intern_context;
-    state.context = intern ? intern(mode, state.seg[kCs].base, state.seg[kCs].limit) : mode;
+    set_mode(state, mode);
+}
+
+void update_segment(State& state, Seg seg)
+{
+    set_windows(state, seg);
+    const u32 own = kSegmentModes[seg].flat | kSegmentModes[seg].big;
+    const u32 mode = (state.mode & ~own) | segment_mode(state, seg);
+    if (mode != state.mode || seg == kCs) {
+        set_mode(state, mode);
+    }
 }
 
 bool Stack::push(u32 value, unsigned size)

@@ -114,7 +114,9 @@ enum ModeBits : u32 {
 /// The part of one mode's TLB that only slow paths look at.
 struct TlbSide {
     static constexpr unsigned kListed = 192;
-    std::array<u32, ir::kTlbSize> frame{};       // physical address >> 12
+    std::array<u32, ir::kTlbSize> frame{}; // physical address >> 12
+    // RamBlock::code_lines() of the page while it is RAM that may be written; else null.
+    std::array<const u64*, ir::kTlbSize> code_lines{};
     std::array<u64, ir::kTlbSize / 64> global{}; // bit: the page is global
     std::array<u16, kListed> filled{};           // entries filled since the last full clear
     u16 filled_count = 0;                        // kListed + 1: too many, clear all

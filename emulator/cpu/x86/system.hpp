@@ -85,6 +85,8 @@ void raise_page_fault(State& state, u32 address, u32 error_code);
 void deliver_fault(State& state);
 /// Hardware interrupts, NMI, SMI: true if one was taken. Call at instruction boundaries only.
 bool take_pending_interrupt(State& state);
+/// An interrupt asks that is not masked: it is taken as soon as no shadow holds it off.
+bool interrupt_pending(const State& state);
 /// Something besides plain execution is due before the next instruction (for `attention`).
 bool interrupt_deliverable(const State& state);
 
@@ -114,9 +116,12 @@ std::optional<u64> probe(const State& state, u32 linear);
 /// included; false and a recorded fault if not allowed. Fills the TLB.
 bool load(State& state, u32 linear, unsigned size, bool user, u64& value);
 bool store(State& state, u32 linear, unsigned size, bool user, u64 value);
-/// The common slow store: RAM whose page holds code, but not in the bytes written. False: nothing
-/// was done.
+/// The common slow stores: RAM whose page holds code, but not in the bytes written, and code that
+/// is written as it is (programs patch the number into one INT instruction before each call, mostly
+/// the same one). False: nothing was done.
 bool store_beside_code(State& state, u32 linear, unsigned size, bool user, u64 value);
+/// Where such RAM is, for an access that is read and then written; null: it is something else.
+u8* host_beside_code(State& state, u32 linear, unsigned size, bool user);
 /// Checks that a store would not fault (for instructions that write several times).
 bool check_store(State& state, u32 linear, unsigned size, bool user);
 /// Translates a load's pages into the TLB without reading.
@@ -139,6 +144,8 @@ void visit_state(State& state, StateVisitor& visitor);
 
 /// Recomputes mode, segment windows and context after anything they depend on changed.
 void update_mode(State& state);
+/// The same when nothing but this segment register changed.
+void update_segment(State& state, Seg seg);
 
 /// CPUID models by name: "486", "pentium", "pentium3"; null if unknown.
 const Model* find_model(std::string_view name);

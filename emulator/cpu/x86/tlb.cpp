@@ -49,6 +49,7 @@ void fill(State& state, u32 linear, unsigned mode, const Mapping& mapping)
     side.global[index / 64] =
         mapping.global ? side.global[index / 64] | bit : side.global[index / 64] & ~bit;
     state.tlb_has_large_pages = state.tlb_has_large_pages || mapping.large;
+    side.code_lines[index] = nullptr;
     entry.write_tag = ir::TlbEntry::kInvalid;
     if (page.block == nullptr) {
         entry.read_tag = tag | kSlow;
@@ -59,8 +60,9 @@ void fill(State& state, u32 linear, unsigned mode, const Mapping& mapping)
     entry.read_tag = tag;
     entry.addend = reinterpret_cast<u64>(page.block->data() + page.block_offset) - tag;
     if (mapping.writable) {
-        const bool code = page.block->code_lines()[page.block_offset / kPageSize] != 0;
-        entry.write_tag = page.writable && !code ? tag : tag | kSlow;
+        const u64& lines = page.block->code_lines()[page.block_offset / kPageSize];
+        entry.write_tag = page.writable && lines == 0 ? tag : tag | kSlow;
+        side.code_lines[index] = page.writable ? &lines : nullptr;
     }
 }
 
@@ -173,6 +175,47 @@ u8* fast_host(const State& state, u32 linear, unsigned size, bool user, bool wri
         return nullptr;
     }
     return reinterpret_cast<u8*>(linear + entry.addend);
+}
+
+/// Bytes of RAM in a page that holds code, as the data TLB knows it.
+struct CodePagePlace {
+    u8* host = nullptr; // null: it is no such place, or more than the page decides
+    bool may_be_code = false;
+};
+
+CodePagePlace in_code_page(const State& state, u32 linear, unsigned size, bool user)
+{
+    const unsigned mode = user ? 1 : 0;
+    const unsigned index = ir::tlb_index(linear);
+    const ir::TlbEntry& entry = state.tlb[mode][index];
+    const u32 last_page = (linear + size - 1) & kPageMask;
+    const u64* const lines = state.tlb_side[mode].code_lines[index];
+    if (entry.write_tag != (last_page | kSlow) || entry.read_tag != last_page || lines == nullptr ||
+        breakpoints_enabled(state) || alignment_checked(state, user)) {
+        return {};
+    }
+    const u32 first = linear & 0xfff;
+    return {reinterpret_cast<u8*>(linear + entry.addend),
+            (*lines & RamBlock::line_mask(first, first + size - 1)) != 0};
+}
+
+/// Sizes known when compiling make it a store instead of a call.
+void store_int(u8* host, unsigned size, u64 value)
+{
+    switch (size) {
+    case 1:
+        *host = static_cast<u8>(value);
+        break;
+    case 2:
+        std::memcpy(host, &value, 2);
+        break;
+    case 4:
+        std::memcpy(host, &value, 4);
+        break;
+    default:
+        std::memcpy(host, &value, size);
+        break;
+    }
 }
 
 } // namespace
@@ -290,21 +333,21 @@ bool store(State& state, u32 linear, unsigned size, bool user, u64 value)
 
 bool store_beside_code(State& state, u32 linear, unsigned size, bool user, u64 value)
 {
-    const unsigned index = ir::tlb_index(linear);
-    const ir::TlbEntry& entry = state.tlb[user ? 1 : 0][index];
-    const u32 last_page = (linear + size - 1) & kPageMask;
-    if (entry.write_tag != (last_page | kSlow) || entry.read_tag != last_page ||
-        breakpoints_enabled(state) || alignment_checked(state, user)) {
+    const CodePagePlace place = in_code_page(state, linear, size, user);
+    if (place.host == nullptr) {
         return false;
     }
-    const u64 frame = state.tlb_side[user ? 1 : 0].frame[index];
-    const AddressSpace::Page& page = world(state).memory->page(frame << 12);
-    const u64 offset = page.block_offset + (linear & 0xfff);
-    if (page.block == nullptr || !page.writable || page.block->may_hold_code(offset, size)) {
-        return false;
+    if (place.may_be_code) {
+        return std::memcmp(place.host, &value, size) == 0;
     }
-    std::memcpy(page.block->data() + offset, &value, size);
+    store_int(place.host, size, value);
     return true;
+}
+
+u8* host_beside_code(State& state, u32 linear, unsigned size, bool user)
+{
+    const CodePagePlace place = in_code_page(state, linear, size, user);
+    return place.may_be_code ? nullptr : place.host;
 }
 
 bool check_load(State& state, u32 linear, unsigned size, bool user)

@@ -26,6 +26,45 @@ TEST_CASE("segments: real mode keeps limits that protected mode loaded")
     CHECK(cpu.state.segment_write_end[kDs] == u64{1} << 32);
 }
 
+TEST_CASE("segments: a load in real mode tells when accesses need no base and no check")
+{
+    Cpu cpu;
+    cpu.protect();
+    cpu.call("mov_to_cr", 0, cpu.state.cr0 & ~kCr0Pe);
+
+    cpu.call("load_segment", kDs, 0x1234);
+    CHECK((cpu.state.mode & kModeFlatDs) == 0);
+    CHECK(cpu.state.segment_base[kDs] == 0x12340);
+    cpu.call("load_segment", kDs, 0);
+    CHECK((cpu.state.mode & kModeFlatDs) == kModeFlatDs);
+    CHECK(cpu.state.segment_base[kDs] == 0);
+}
+
+TEST_CASE("segments: what one changes is what all together would say")
+{
+    Cpu cpu;
+    cpu.protect();
+    cpu.descriptor(kFree, 0x1'0000, 0xffff, 0x0092);      // 64 KiB of data
+    cpu.descriptor(kFree + 8, 0x2'0000, 0xff, 0x0096);    // expands down
+    cpu.descriptor(kFree + 16, 0x3'0000, 0xffff, 0x0090); // read-only
+    const u16 selector = GENERATE(u16{0}, kData0, kFree, u16{kFree + 8}, u16{kFree + 16});
+    const Seg seg = GENERATE(kEs, kDs, kFs, kGs);
+
+    cpu.call("load_segment", seg, kFree);
+    cpu.call("load_segment", seg, selector);
+
+    REQUIRE_FALSE(cpu.state.fault_pending);
+    const u32 mode = cpu.state.mode;
+    const auto bases = cpu.state.segment_base;
+    const auto read_ends = cpu.state.segment_read_end;
+    const auto write_ends = cpu.state.segment_write_end;
+    update_mode(cpu.state);
+    CHECK(cpu.state.mode == mode);
+    CHECK(cpu.state.segment_base == bases);
+    CHECK(cpu.state.segment_read_end == read_ends);
+    CHECK(cpu.state.segment_write_end == write_ends);
+}
+
 TEST_CASE("segments: loads check table, type, privilege and presence")
 {
     Cpu cpu;

@@ -41,11 +41,11 @@ void IdeChannel::attach(unsigned unit, std::unique_ptr<IdeDrive> drive)
     drives_[unit & 1]->reset();
 }
 
-void IdeChannel::map(PortSpace& ports, u16 command_block, u16 control_port)
+void IdeChannel::map(PortSpace& ports, PortBus bus, u16 command_block, u16 control_port)
 {
     unmap(ports);
-    command_mapping_ = ports.map(command_block, 8, *this, name_);
-    control_mapping_ = ports.map(control_port, 1, control_port_, name_ + " control");
+    command_mapping_ = ports.map(command_block, 8, *this, name_, bus);
+    control_mapping_ = ports.map(control_port, 1, control_port_, name_ + " control", bus);
 }
 
 void IdeChannel::unmap(PortSpace& ports)

@@ -30,7 +30,7 @@ public:
     IdeDrive* drive(unsigned unit) { return drives_[unit & 1].get(); }
 
     /// Claims the ports of the command block and the control port, or gives them back.
-    void map(PortSpace& ports, u16 command_block, u16 control_port);
+    void map(PortSpace& ports, PortBus bus, u16 command_block, u16 control_port);
     void unmap(PortSpace& ports);
     bool mapped() const { return command_mapping_.has_value(); }
 

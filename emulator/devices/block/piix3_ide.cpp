@@ -44,7 +44,7 @@ void Piix3Ide::config_changed(u8, unsigned)
         const bool decode = io && (byte(kTiming + 2 * i + 1) & kDecodeEnable) != 0;
         IdeChannel& at = *channels_[i];
         if (decode && !at.mapped()) {
-            at.map(ports(), kChannelPorts[i].command_block, kChannelPorts[i].control);
+            at.map(ports(), PortBus::pci, kChannelPorts[i].command_block, kChannelPorts[i].control);
         } else if (!decode && at.mapped()) {
             at.unmap(ports());
         }
@@ -89,7 +89,8 @@ IsaIde::IsaIde(PortSpace& ports, Piix3Ide::Wiring wiring)
 {
     for (unsigned i = 0; i < 2; ++i) {
         channels_[i] = make_channel(i, wiring, nullptr);
-        channels_[i]->map(ports, kChannelPorts[i].command_block, kChannelPorts[i].control);
+        channels_[i]->map(ports, PortBus::isa16, kChannelPorts[i].command_block,
+                          kChannelPorts[i].control);
     }
 }
 

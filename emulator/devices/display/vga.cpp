@@ -32,12 +32,13 @@ Vga::Vga(Wiring wiring, RamBlock& vram)
     : wiring_{wiring}, vram_{vram},
       vram_mask_{static_cast<u32>(std::bit_floor(vram.size()) - 1)}, dispi_{vram.size()}
 {
-    wiring_.ports.map(0x3b4, 2, *this, "vga crtc (mono)");
-    wiring_.ports.map(0x3ba, 1, *this, "vga status (mono)");
-    wiring_.ports.map(0x3c0, 16, *this, "vga");
-    wiring_.ports.map(0x3d4, 2, *this, "vga crtc");
-    wiring_.ports.map(0x3da, 1, *this, "vga status");
-    wiring_.ports.map(kDispiIndex, 3, *this, "dispi"); // 1CFh is 16 bits wide, odd as it is
+    wiring_.ports.map(0x3b4, 2, *this, "vga crtc (mono)", wiring_.bus);
+    wiring_.ports.map(0x3ba, 1, *this, "vga status (mono)", wiring_.bus);
+    wiring_.ports.map(0x3c0, 16, *this, "vga", wiring_.bus);
+    wiring_.ports.map(0x3d4, 2, *this, "vga crtc", wiring_.bus);
+    wiring_.ports.map(0x3da, 1, *this, "vga status", wiring_.bus);
+    wiring_.ports.map(kDispiIndex, 3, *this, "dispi",
+                      wiring_.bus); // 1CFh is 16 bits wide, odd as it is
     wiring_.memory.map_mmio(kWindow, kWindowSize, *this, "vga window", kWindowPriority);
     reset();
 }

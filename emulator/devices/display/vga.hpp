@@ -102,6 +102,7 @@ public:
         Clock& clock;
         AddressSpace& memory;
         PortSpace& ports;
+        PortBus bus; // of the ports
     };
 
     /// `vram` holds the picture; a linear frame buffer maps the same block. Maps the standard ports

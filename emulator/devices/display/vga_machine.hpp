@@ -10,7 +10,7 @@ struct VgaMachine {
     AddressSpace memory;
     PortSpace ports;
     RamBlock vram{"vram", 16 << 20};
-    Vga vga{{clock, memory, ports}, vram};
+    Vga vga{{clock, memory, ports, PortBus::pci}, vram};
 
     void out(u16 port, u32 value) { ports.write(port, 1, value); }
     u32 in(u16 port) { return ports.read(port, 1); }

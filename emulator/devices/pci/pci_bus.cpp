@@ -23,7 +23,7 @@ constexpr u32 ones(unsigned size)
 
 PciBus::PciBus(PortSpace& ports)
 {
-    ports.map(kAddressPort, 8, *this, "pci configuration");
+    ports.map(kAddressPort, 8, *this, "pci configuration", PortBus::pci);
 }
 
 void PciBus::attach(u8 slot, u8 function, PciDevice& device)

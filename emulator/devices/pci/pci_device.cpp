@@ -149,8 +149,8 @@ void PciDevice::map_window(Window& window, u32 base)
 {
     if (window.io.target != nullptr) {
         window.io.base = static_cast<u16>(base);
-        window.mapping =
-            fabric_.ports.map(static_cast<u16>(base), window.size, window.io, std::string{name()});
+        window.mapping = fabric_.ports.map(static_cast<u16>(base), window.size, window.io,
+                                           std::string{name()}, PortBus::pci);
     } else if (window.mmio != nullptr) {
         window.mapping = fabric_.memory.map_mmio(base, window.size, *window.mmio,
                                                  std::string{name()}, kPriority);

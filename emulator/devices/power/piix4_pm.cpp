@@ -77,8 +77,8 @@ Piix4Pm::Piix4Pm(Fabric fabric, Wiring wiring)
     for (u8 offset = 0xd3; offset < 0xd6; ++offset) {
         define(offset, 0, 0xff); // SMBSLVC, SMBSHDW1-2
     }
-    ports().map(kApmControlPort, 2, *this, "apm");
-    ports().map(kGpe0Base, 4, *this, "acpi gpe0");
+    ports().map(kApmControlPort, 2, *this, "apm", PortBus::pci);
+    ports().map(kGpe0Base, 4, *this, "acpi gpe0", PortBus::pci);
 }
 
 void Piix4Pm::remap(std::optional<u16>& current, PortSpace::MappingId& id,
@@ -91,7 +91,7 @@ void Piix4Pm::remap(std::optional<u16>& current, PortSpace::MappingId& id,
         ports().unmap(id);
     }
     if (wanted) {
-        id = ports().map(*wanted, count, handler, "piix4-pm");
+        id = ports().map(*wanted, count, handler, "piix4-pm", PortBus::pci);
     }
     current = wanted;
 }

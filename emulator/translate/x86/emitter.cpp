@@ -318,6 +318,13 @@ Flow Emitter::leave()
     return Flow::end_block;
 }
 
+Flow Emitter::continue_there()
+{
+    const Slot there = ir.temp();
+    ir.emit({.op = Op::ldstate, .d = there, .imm = offsetof(ir::ExecState, pc)});
+    return exit_indirect(there);
+}
+
 Flow Emitter::leave_to_next()
 {
     ir.emit({.op = Op::setpc, .b = kImm, .imm = next});

@@ -134,6 +134,8 @@ public:
     Flow jump_to(u32 target);
     /// The state's program counter was set by a helper.
     Flow leave();
+    /// Likewise, and nothing else needs the dispatcher: what was pending is so still.
+    Flow continue_there();
     /// After a helper that changed what decides how code is translated or what is pending.
     Flow leave_to_next();
     Flow exit_indirect(Slot target);

@@ -102,14 +102,21 @@ Flow ret_near(Emitter& e)
     return e.exit_indirect(target);
 }
 
-/// Far JMP and CALL: the helper sets the program counter.
+/// The helper of a far transfer or interrupt has set the program counter. In real mode it can have
+/// changed nothing else that the dispatcher would have to look at.
+Flow transferred(Emitter& e)
+{
+    return e.has_mode(kModeProtected | kModeV86) ? e.leave() : e.continue_there();
+}
+
+/// Far JMP and CALL.
 Flow transfer_far(Emitter& e, bool is_call, Slot selector, Slot offset)
 {
     const Slot width = e.constant(e.operand_size());
     const u32 index = is_call ? helper<"far_call">() : helper<"far_jump">();
     e.store_next_pc(); // a call's return address; a task switch saves it too
     e.call(index, selector, offset, width);
-    return e.leave();
+    return transferred(e);
 }
 
 // 9A far, EA far.
@@ -135,7 +142,7 @@ Flow ret_far(Emitter& e)
     const Slot bytes = e.constant(e.insn.opcode == 0xca ? e.insn.imm : 0);
     const Slot width = e.constant(e.operand_size());
     e.call(helper<"far_ret">(), bytes, kNone, width);
-    return e.leave();
+    return transferred(e);
 }
 
 // CF.
@@ -160,7 +167,7 @@ Flow int_imm(Emitter& e)
 {
     e.store_next_pc();
     e.call_constants(helper<"software_int">(), e.insn.imm & 0xff);
-    return e.leave();
+    return transferred(e);
 }
 
 // CE.

@@ -62,9 +62,7 @@ Flow repeat(Emitter& e, u32 index, unsigned size)
                                                    .until_equal = e.insn.rep == RepPrefix::repne}));
     const Slot behind = e.constant(e.next);
     e.call(index, args, behind);
-    const Slot pc = e.ir.temp();
-    e.ir.emit({.op = Op::ldstate, .d = pc, .imm = offsetof(ir::ExecState, pc)});
-    return e.exit_indirect(pc);
+    return e.continue_there();
 }
 
 // A4, A5.
