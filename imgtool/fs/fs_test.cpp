@@ -167,6 +167,43 @@ TEST_CASE("partitions: MBR with logical ones, counted as Linux does")
     CHECK(cut.problems == std::vector<std::string>{"the chain of logical partitions has no end"});
 }
 
+TEST_CASE("partitions: logical ones are numbered by what there is, not by links")
+{
+    Bytes disk(200 * 512);
+    put_mbr_entry(disk, 0, 1, 0x0f, 40, 100);
+    // The first link has the next one only, and in its third entry; the second has its partition in
+    // the last one and another's remains, which are not inside of it, in the second but one.
+    put_mbr_entry(disk, 40, 2, 0x05, 30, 40);
+    put_mbr_entry(disk, 70, 3, 0x83, 4, 8);
+    put_mbr_entry(disk, 70, 2, 0x83, 4, 41);
+    put_mbr_entry(disk, 70, 0, 0x05, 80, 10);
+    put_mbr_entry(disk, 120, 0, 0x0c, 1, 3);
+    put_mbr_entry(disk, 120, 1, 0x82, 5, 2);
+    MemoryDisk memory{disk};
+    const auto table = need(fs::read_partitions(memory));
+    REQUIRE(table.partitions.size() == 3);
+    CHECK((table.partitions[0].number == 5 && table.partitions[0].start == 74 * 512));
+    CHECK((table.partitions[1].number == 6 && table.partitions[1].start == 121 * 512));
+    CHECK((table.partitions[2].number == 7 && table.partitions[2].start == 125 * 512));
+    CHECK(table.problems.empty());
+}
+
+TEST_CASE("partitions: every extended partition has its chain, and none is walked twice")
+{
+    Bytes disk(200 * 512);
+    put_mbr_entry(disk, 0, 0, 0x05, 40, 20);
+    put_mbr_entry(disk, 0, 1, 0x85, 80, 20);
+    put_mbr_entry(disk, 0, 2, 0x05, 40, 20);
+    put_mbr_entry(disk, 40, 0, 0x83, 1, 3);
+    put_mbr_entry(disk, 80, 0, 0x83, 1, 3);
+    MemoryDisk memory{disk};
+    const auto table = need(fs::read_partitions(memory));
+    REQUIRE(table.partitions.size() == 2);
+    CHECK((table.partitions[0].number == 5 && table.partitions[0].start == 41 * 512));
+    CHECK((table.partitions[1].number == 6 && table.partitions[1].start == 81 * 512));
+    CHECK(table.problems.empty());
+}
+
 TEST_CASE("partitions: GPT, by its copy when the first is damaged")
 {
     Bytes disk = make_gpt();
@@ -188,6 +225,37 @@ TEST_CASE("partitions: GPT, by its copy when the first is damaged")
     disk[99 * 512 + 30] ^= 1;
     CHECK(read().error().message ==
           "both copies of the GPT are damaged: the checksum of its entries is wrong");
+}
+
+TEST_CASE("partitions: GPT with 4 MiB of entries is read, and with more is not called damaged")
+{
+    constexpr u32 kEntries = 32768; // of 128 bytes
+    constexpr std::size_t kSectors = 8192 + 100;
+    Bytes disk(kSectors * 512);
+    put_mbr_entry(disk, 0, 0, 0xee, 1, kSectors - 1);
+    const std::size_t last = 2 * 512 + std::size_t{kEntries - 1} * 128;
+    disk[last] = 0xaf;
+    store_le<u64>(disk, last + 32, 8200);
+    store_le<u64>(disk, last + 40, 8209);
+    put_gpt_header(disk, 1, 2);
+    const auto resign = [&](u32 entries) {
+        store_le<u32>(disk, 512 + 80, entries);
+        store_le<u32>(disk, 512 + 88, libdeflate_crc32(0, disk.data() + 1024, 4 << 20));
+        store_le<u32>(disk, 512 + 16, 0);
+        store_le<u32>(disk, 512 + 16, libdeflate_crc32(0, disk.data() + 512, 92));
+    };
+    resign(kEntries);
+    MemoryDisk memory{disk};
+    const auto table = need(fs::read_partitions(memory));
+    REQUIRE(table.partitions.size() == 1);
+    CHECK((table.partitions[0].number == 32768 && table.partitions[0].start == 8200 * 512));
+    CHECK(table.problems.empty());
+    resign(kEntries + 1);
+    MemoryDisk more{disk};
+    const auto refused = fs::read_partitions(more);
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().message ==
+          "not supported: a GPT with 4194432 bytes of entries (more than 4194304)");
 }
 
 TEST_CASE("fat: long names, chains, folders that are in themselves")
