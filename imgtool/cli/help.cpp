@@ -187,7 +187,8 @@ constexpr std::array kPages{
          "File systems: ISO 9660 with Joliet and Rock Ridge; FAT12, FAT16, FAT32; ext2, ext3, ext4 "
          "(the\n"
          "journal is not replayed). Nothing is mounted, and nothing on the image is changed.",
-         R"(  -l                     kind, mode, owner, size and time too
+         R"(  -l                     kind, mode, owner, size and time too; of a CD also what it can be started
+                         with
   -R, --recursive        folders in the folder too
       --json             short for --output=json
   [N:]path               a file or folder; N: is the number of the partition it is on, 0 the whole

@@ -9,6 +9,8 @@
 
 namespace img::cli {
 
+constexpr u64 kMaxPartition = 99'999; // more than any table has
+
 std::unique_ptr<Inside> look_inside(const Common& common, const std::string& path,
                                     const std::string& format)
 {
@@ -21,7 +23,7 @@ std::unique_ptr<Inside> look_inside(const Common& common, const std::string& pat
     auto table = fs::read_partitions(*inside->disk);
     if (table) {
         inside->table = std::move(table).value();
-    } else if (table.error().code == base::Errc::corrupt) {
+    } else if (table.error().code != base::Errc::io) {
         inside->table.problems.push_back(table.error().message); // there may be file systems still
     } else {
         report(fmt::format("{}: {}", path, table.error().message));
@@ -37,7 +39,7 @@ PlaceOnDisk parse_place(const std::string& text)
 {
     const auto colon = text.find(':');
     if (colon != std::string::npos && colon != 0) {
-        if (const auto number = parse_count(text.substr(0, colon).c_str(), 9999)) {
+        if (const auto number = parse_count(text.substr(0, colon).c_str(), kMaxPartition)) {
             return {.partition = static_cast<unsigned>(*number), .path = text.substr(colon + 1)};
         }
     }
@@ -69,6 +71,7 @@ Result<std::unique_ptr<fs::FileSystem>> guess_partition(Inside& inside)
         return whole;
     }
     std::unique_ptr<fs::FileSystem> only;
+    std::optional<base::Error> why; // the first one is of no use
     for (const fs::Partition& partition : inside.table.partitions) {
         auto opened = open_partition(inside, partition.number);
         if (opened && only != nullptr) {
@@ -78,7 +81,12 @@ Result<std::unique_ptr<fs::FileSystem>> guess_partition(Inside& inside)
         }
         if (opened) {
             only = std::move(opened).value();
+        } else if (!why && opened.error().code != base::Errc::wrong_format) {
+            why = std::move(opened).error();
         }
+    }
+    if (only == nullptr && why) {
+        return std::move(*why);
     }
     return only != nullptr ? Result<std::unique_ptr<fs::FileSystem>>{std::move(only)}
                            : std::move(whole);

@@ -1,6 +1,7 @@
 // imgtool ls
 #include "imgtool/cli/inside.hpp"
 #include "imgtool/cli/text.hpp"
+#include "imgtool/fs/recognize.hpp"
 
 #include <fmt/format.h>
 
@@ -107,6 +108,9 @@ public:
         }
         if (node.value().kind == fs::Kind::folder) {
             list(node.value(), "", 0);
+            if (request_.details && path.find_first_not_of('/') == std::string::npos) {
+                list_boot_entries();
+            }
         } else {
             print({.name = path.substr(path.rfind('/') + 1), .node = node.value()}, "");
         }
@@ -126,16 +130,41 @@ private:
             complain(prefix, "the folder is in more than one place, or too deep");
             return;
         }
-        auto entries = file_system_.list(folder);
-        if (!entries) {
-            complain(prefix, entries.error().message);
+        auto listing = file_system_.list(folder);
+        if (!listing) {
+            complain(prefix, listing.error().message);
             return;
         }
-        std::ranges::sort(entries.value(), {}, &fs::Entry::name);
-        for (const fs::Entry& entry : entries.value()) {
+        std::vector<fs::Entry>& entries = listing.value().entries;
+        std::ranges::sort(entries, {}, &fs::Entry::name);
+        if (!listing.value().problem.empty()) {
+            complain(prefix, listing.value().problem);
+        }
+        for (const fs::Entry& entry : entries) {
             print(entry, prefix);
             if (request_.recursive && entry.node.kind == fs::Kind::folder) {
                 list(entry.node, prefix + entry.name + "/", depth + 1);
+            }
+        }
+    }
+
+    /// What a firmware finds on a CD is shown with its top folder.
+    void list_boot_entries()
+    {
+        auto entries = file_system_.boot_entries();
+        if (!entries) {
+            complain("", entries.error().message);
+            return;
+        }
+        unsigned number = 0;
+        for (const fs::BootEntry& entry : entries.value()) {
+            const std::string name = fmt::format("boot entry {}", ++number);
+            if (json()) {
+                print_json(entry, name);
+            } else {
+                fmt::print("{}: {}, emulation: {}, {} bytes at {}{}\n", name, entry.platform,
+                           entry.emulation, entry.size, entry.start,
+                           entry.bootable ? "" : ", not bootable");
             }
         }
     }
@@ -202,6 +231,26 @@ private:
         fmt::print("{}", writer_.take());
     }
 
+    void print_json(const fs::BootEntry& entry, const std::string& name)
+    {
+        writer_.begin_object();
+        for (const auto& [key, text] : {std::pair<std::string_view, std::string_view>{"name", name},
+                                        {"type", "boot entry"},
+                                        {"platform", entry.platform},
+                                        {"emulation", entry.emulation}}) {
+            writer_.key(key);
+            writer_.value(text);
+        }
+        writer_.key("bootable");
+        writer_.value_bool(entry.bootable);
+        writer_.key("start");
+        writer_.value(entry.start);
+        writer_.key("size");
+        writer_.value(entry.size);
+        writer_.end_object();
+        fmt::print("{}", writer_.take());
+    }
+
     const Request& request_;
     fs::FileSystem& file_system_;
     JsonWriter writer_;
@@ -213,15 +262,19 @@ private:
 struct Row {
     fs::Partition partition;
     std::string file_system, label; // empty: none that we know
+    std::string problem = {};       // why it cannot be looked into; empty: it can, or it is nothing
 };
 
 Row make_row(Inside& inside, const fs::Partition& partition)
 {
     Row row{.partition = partition, .file_system = {}, .label = {}};
-    if (auto opened =
-            fs::open_file_system(fs::Volume{*inside.disk, partition.start, partition.size})) {
+    const fs::Volume volume{*inside.disk, partition.start, partition.size};
+    if (auto opened = fs::open_file_system(volume)) {
         row.file_system = opened.value()->type();
         row.label = opened.value()->label();
+    } else if (opened.error().code != base::Errc::wrong_format) {
+        row.file_system = fs::recognize(volume);
+        row.problem = opened.error().message;
     }
     return row;
 }
@@ -244,7 +297,8 @@ void print_json(const Inside& inside, const std::vector<Row>& rows)
         writer.value(row.partition.size);
         for (const auto& [key, text] :
              {std::pair{"type", &row.partition.type}, std::pair{"name", &row.partition.name},
-              std::pair{"filesystem", &row.file_system}, std::pair{"label", &row.label}}) {
+              std::pair{"filesystem", &row.file_system}, std::pair{"label", &row.label},
+              std::pair{"problem", &row.problem}}) {
             if (!text->empty()) {
                 writer.key(key);
                 writer.value(*text);
@@ -275,11 +329,14 @@ int list_partitions(const Request& request, Inside& inside)
         print_json(inside, rows);
         return kSuccess;
     }
-    fmt::print("{:>4} {:>16} {:>12}  {:36} {:8} {}\n", "N", "start", "size", "type", "files",
+    fmt::print("{:<4} {:>16} {:>12}  {:36} {:8} {}\n", "N", "start", "size", "type", "files",
                "label");
     for (const Row& row : rows) {
         const fs::Partition& p = row.partition;
-        fmt::print("{:>4} {:>16} {:>12}  {:36} {:8} {}\n", p.number, p.start, size_text(p.size),
+        if (!row.problem.empty() && row.file_system.empty()) { // else the column says it
+            report(fmt::format("warning: partition {}: {}", p.number, row.problem));
+        }
+        fmt::print("{:<4} {:>16} {:>12}  {:36} {:8} {}\n", p.number, p.start, size_text(p.size),
                    p.number == 0 ? "(whole disk)" : p.type,
                    row.file_system.empty() ? "-" : row.file_system,
                    printable(row.label.empty() ? p.name : row.label));

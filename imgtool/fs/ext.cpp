@@ -1,10 +1,10 @@
 #include "imgtool/fs/ext.hpp"
 
 #include "base/endian.hpp"
+#include "imgtool/fs/ext_layout.hpp"
 
 #include <algorithm>
 #include <array>
-#include <bit>
 
 namespace img::fs {
 
@@ -14,45 +14,19 @@ using base::Errc;
 using base::fail;
 using base::load_le;
 
-constexpr u64 kSuperBlockAt = 1024;
-constexpr std::size_t kSuperBlockSize = 1024;
-constexpr u16 kMagic = 0xef53;
-constexpr u32 kRootInode = 2;
+using ext::Super;
+namespace incompat = ext::incompat;
+
 constexpr std::size_t kMapSize = 60;       // bytes of i_block
 constexpr u64 kMaxFolder = u64{256} << 20; // bytes
 constexpr unsigned kMaxExtentDepth = 5;    // the ext4 pages, "Extent Tree"
 constexpr u64 kMaxLink = 64 << 10;         // bytes
 
-// Of s_feature_incompat: what the ext4 pages call INCOMPAT_...
-constexpr u32 kRecover = 0x4;
-constexpr u32 kMetaBg = 0x10;
-constexpr u32 k64Bit = 0x80;
-constexpr u32 kKnown = 0x2 /* filetype */ | kRecover | kMetaBg | 0x40 /* extents */ | k64Bit |
-                       0x100 /* mmp */ | 0x200 /* flex_bg */ | 0x400 /* ea_inode */ |
-                       0x2000 /* csum_seed */ | 0x4000 /* largedir */ | 0x8000 /* inline_data */ |
-                       0x10000 /* encrypt */ | 0x20000 /* casefold */;
-
 // Of i_flags.
-constexpr u32 kCompressed = 0x4;
+constexpr u32 kHasCompressed = 0x200; // blocks; 0x4 is no more than the wish to have them
 constexpr u32 kEncrypted = 0x800;
 constexpr u32 kExtents = 0x80000;
 constexpr u32 kInlineData = 0x10000000;
-
-/// "Super Block".
-struct Super {
-    u64 block_size = 0; // bytes
-    u64 blocks = 0;
-    u64 first_data_block = 0;
-    u32 inodes = 0;
-    u32 inodes_per_group = 0;
-    u64 blocks_per_group = 0;
-    u64 groups = 0;
-    u32 inode_size = 128;     // bytes
-    u32 descriptor_size = 32; // bytes
-    u32 first_meta_group = 0;
-    u32 compatible = 0, incompatible = 0;
-    std::string label = {};
-};
 
 /// "Index Nodes".
 struct Inode {
@@ -72,71 +46,53 @@ struct Run {
     u64 count = 1;
 };
 
-std::string text_of(std::span<const u8> bytes)
+/// The type of file, of an inode's mode.
+Kind kind_of_mode(u16 mode)
 {
-    return {bytes.begin(), std::ranges::find(bytes, u8{0})};
+    switch (mode & 0xf000) {
+    case 0x4000:
+        return Kind::folder;
+    case 0x8000:
+        return Kind::file;
+    case 0xa000:
+        return Kind::link;
+    default:
+        return Kind::special;
+    }
 }
 
-Result<Super> parse_super(std::span<const u8> b)
+/// The same of a folder's entry, which has it when the inode is of no use: "Linear Directories".
+Kind kind_of_entry(u8 file_type)
 {
-    const u32 log = load_le<u32>(b, 24);
-    Super s{.first_data_block = load_le<u32>(b, 20),
-            .inodes = load_le<u32>(b, 0),
-            .inodes_per_group = load_le<u32>(b, 40),
-            .blocks_per_group = load_le<u32>(b, 32),
-            .compatible = load_le<u32>(b, 92),
-            .incompatible = load_le<u32>(b, 96),
-            .label = text_of(b.subspan(120, 16))};
-    const bool dynamic = load_le<u32>(b, 76) != 0; // s_rev_level
-    if (!dynamic) {
-        s.compatible = s.incompatible = 0;
-        s.label.clear();
-    } else {
-        s.inode_size = load_le<u16>(b, 88);
+    switch (file_type & 0x0f) {
+    case 0: // not known: without the feature "filetype"
+    case 1:
+        return Kind::file;
+    case 2:
+        return Kind::folder;
+    case 7:
+        return Kind::link;
+    default:
+        return Kind::special;
     }
-    const bool wide = (s.incompatible & k64Bit) != 0;
-    s.blocks = load_le<u32>(b, 4) | (wide ? u64{load_le<u32>(b, 336)} << 32 : 0);
-    s.descriptor_size = wide ? load_le<u16>(b, 254) : 32;
-    s.first_meta_group = load_le<u32>(b, 260);
-    if (const u32 unknown = s.incompatible & ~kKnown; unknown != 0) {
-        return fail(Errc::unsupported, "the ext file system has features that are not supported (" +
-                                           std::to_string(unknown) + ")");
-    }
-    if (log > 6 || s.inodes_per_group == 0 || s.blocks_per_group == 0 || s.inodes < kRootInode ||
-        s.blocks <= s.first_data_block || !std::has_single_bit(s.inode_size) ||
-        s.inode_size < 128 || s.inode_size > (u32{1024} << log) ||
-        !std::has_single_bit(s.descriptor_size) || s.descriptor_size < 32 ||
-        s.descriptor_size > 1024) {
-        return fail(Errc::corrupt, "the ext file system's superblock is damaged");
-    }
-    s.block_size = u64{1024} << log;
-    s.groups = (s.blocks - s.first_data_block + s.blocks_per_group - 1) / s.blocks_per_group;
-    return s;
 }
 
 class Ext final : public FileSystem {
 public:
     Ext(const Volume& volume, Super super) : volume_{volume}, super_{std::move(super)} {}
 
-    std::string_view type() const override
-    {
-        constexpr u32 kOfExt4 = 0x40 | k64Bit | 0x200 | 0x8000 | 0x4000;
-        constexpr u32 kHasJournal = 0x4;
-        return (super_.incompatible & kOfExt4) != 0     ? "ext4"
-               : (super_.compatible & kHasJournal) != 0 ? "ext3"
-                                                        : "ext2";
-    }
+    std::string_view type() const override { return super_.type(); }
     std::string label() const override { return super_.label; }
     std::string note() const override
     {
-        return (super_.incompatible & kRecover) != 0 ? "the file system was not closed cleanly, "
-                                                       "and its journal is not replayed: what "
-                                                       "was written last may be missing or wrong"
-                                                     : "";
+        return super_.has(incompat::recover) ? "the file system was not closed cleanly, "
+                                               "and its journal is not replayed: what "
+                                               "was written last may be missing or wrong"
+                                             : "";
     }
 
-    Result<Node> root() override { return node_of(kRootInode); }
-    Result<std::vector<Entry>> list(const Node& folder) override;
+    Result<Node> root() override { return node_of(ext::kRootInode); }
+    Result<Listing> list(const Node& folder) override;
     Status read(const Node& file, u64 offset, std::span<u8> into) override;
     Result<std::string> target(const Node& link) override;
 
@@ -152,7 +108,8 @@ private:
     Result<Run> map_indirect(const Inode& inode, u64 block);
     Status read_mapped(const Inode& inode, u64 offset, std::span<u8> into);
     Result<std::vector<u8>> inline_data(const Inode& inode);
-    Status parse_folder(std::span<const u8> bytes, std::vector<Entry>& entries);
+    void parse_folder(std::span<const u8> bytes, Listing& listing);
+    void list_inline(const Inode& inode, Listing& listing);
 
     Volume volume_;
     Super super_;
@@ -178,31 +135,12 @@ Result<std::span<const u8>> Ext::block(u64 number, std::vector<u8>& cache, u64& 
     return std::span<const u8>{cache};
 }
 
-/// Where a group's inodes are: "Block Group Descriptors", and "Meta Block Groups".
+/// Where a group's inodes are: "Block Group Descriptors".
 Result<u64> Ext::inode_table(u64 group)
 {
-    const u64 per_block = super_.block_size / super_.descriptor_size;
-    const u64 meta = group / per_block;
-    u64 at_block = super_.first_data_block + 1 + meta;
-    if ((super_.incompatible & kMetaBg) != 0 && meta >= super_.first_meta_group) {
-        const u64 first_group = meta * per_block;
-        const u64 first = super_.first_data_block + first_group * super_.blocks_per_group;
-        // A superblock or its copy comes first: in all groups, or with sparse_super in these.
-        const auto power_of = [](u64 n, u64 base) {
-            while (n % base == 0) {
-                n /= base;
-            }
-            return n == 1;
-        };
-        const u64 g = first_group;
-        const bool has_super = g <= 1 || power_of(g, 3) || power_of(g, 5) || power_of(g, 7);
-        at_block = first + (has_super ? 1 : 0);
-    }
     std::array<u8, 64> bytes{};
     const auto descriptor = std::span{bytes}.first(super_.descriptor_size >= 64 ? 64 : 32);
-    if (auto done = volume_.read(
-            at_block * super_.block_size + group % per_block * super_.descriptor_size, descriptor);
-        !done) {
+    if (auto done = volume_.read(ext::descriptor_at(super_, group), descriptor); !done) {
         return std::move(done).error();
     }
     return load_le<u32>(bytes, 8) | u64{load_le<u32>(bytes, 40)} << 32;
@@ -234,7 +172,11 @@ Result<Inode> Ext::load(u64 number)
     }
     const std::span<const u8> b{inode.raw};
     inode.mode = load_le<u16>(b, 0);
-    inode.size = load_le<u32>(b, 4) | u64{load_le<u32>(b, 108)} << 32;
+    inode.size = load_le<u32>(b, 4);
+    // Of others than files, this was once the block of an access control list.
+    if (kind_of_mode(inode.mode) == Kind::file || super_.has(incompat::largedir)) {
+        inode.size |= u64{load_le<u32>(b, 108)} << 32;
+    }
     inode.flags = load_le<u32>(b, 32);
     inode.user = load_le<u16>(b, 2) | u32{load_le<u16>(b, 120)} << 16;
     inode.group = load_le<u16>(b, 24) | u32{load_le<u16>(b, 122)} << 16;
@@ -254,31 +196,21 @@ Result<Node> Ext::node_of(u64 number)
         return std::move(loaded).error();
     }
     const Inode& inode = loaded.value();
+    const Kind kind = kind_of_mode(inode.mode);
     Node node{.id = number,
-              .size = inode.size,
+              .kind = kind,
+              .size = kind == Kind::special ? 0 : inode.size,
               .mode = inode.mode & 07777U,
               .user = inode.user,
               .group = inode.group,
               .modified = inode.modified};
-    switch (inode.mode & 0xf000) {
-    case 0x4000:
-        node.kind = Kind::folder;
-        break;
-    case 0x8000:
-        node.kind = Kind::file;
-        break;
-    case 0xa000:
-        node.kind = Kind::link;
-        break;
-    default:
-        node.kind = Kind::special;
-        node.size = 0;
-    }
     if (node.size >> 63 != 0) {
         return fail(Errc::corrupt, "a file has an impossible size");
     }
-    if ((inode.flags & (kEncrypted | kCompressed)) != 0) {
-        node.refusal = "encrypted and compressed files of ext are not supported";
+    if ((inode.flags & kEncrypted) != 0) {
+        node.refusal = "not supported: encrypted files of ext4";
+    } else if (super_.has(incompat::compression) && (inode.flags & kHasCompressed) != 0) {
+        node.refusal = "not supported: compressed files of ext2";
     }
     return node;
 }
@@ -432,8 +364,10 @@ Result<std::vector<u8>> Ext::inline_data(const Inode& inode)
             const std::string_view name{reinterpret_cast<const char*>(e.data()) + 16, name_length};
             constexpr u8 kSystem = 7;
             if (e[1] == kSystem && name == "data") {
-                if (value_at > values.size() || length > values.size() - value_at ||
-                    load_le<u32>(e, 4) != 0) {
+                if (load_le<u32>(e, 4) != 0) {
+                    return fail(Errc::unsupported, "not supported: inline data in another inode");
+                }
+                if (value_at > values.size() || length > values.size() - value_at) {
                     return damaged();
                 }
                 const auto value = values.subspan(value_at, length);
@@ -473,7 +407,7 @@ Status Ext::read(const Node& file, u64 offset, std::span<u8> into)
 }
 
 /// "Linear Directories". The inner nodes of hashed ones look like unused entries to us.
-Status Ext::parse_folder(std::span<const u8> bytes, std::vector<Entry>& entries)
+void Ext::parse_folder(std::span<const u8> bytes, Listing& listing)
 {
     while (bytes.size() >= 8) {
         const u32 number = load_le<u32>(bytes, 0);
@@ -483,76 +417,83 @@ Status Ext::parse_folder(std::span<const u8> bytes, std::vector<Entry>& entries)
             length = super_.block_size; // what does not fit the field
         }
         if (length < 8 || length > bytes.size() || 8 + name_length > length) {
-            return fail(Errc::corrupt, "a folder is damaged");
+            listing.problem = "a folder is damaged";
+            return;
         }
         const std::string name{reinterpret_cast<const char*>(bytes.data()) + 8, name_length};
         if (number != 0 && name_length != 0 && name != "." && name != "..") {
+            if (listing.entries.size() == kMaxEntries) {
+                listing.problem = "a folder has too many entries";
+                return;
+            }
             auto node = node_of(number);
-            if (!node) {
-                return std::move(node).error();
-            }
-            if (entries.size() == kMaxEntries) {
-                return fail(Errc::unsupported, "a folder has too many entries");
-            }
-            entries.push_back({.name = name, .node = std::move(node).value()});
+            // The name is there all the same, and so are its neighbours.
+            listing.entries.push_back({.name = name,
+                                       .node = node ? std::move(node).value()
+                                                    : Node{.id = number,
+                                                           .kind = kind_of_entry(bytes[7]),
+                                                           .refusal = node.error().message}});
         }
         bytes = bytes.subspan(length);
     }
-    return base::ok();
 }
 
-Result<std::vector<Entry>> Ext::list(const Node& folder)
+/// The parent's number, then entries in the map's place and in the attribute, each by itself.
+void Ext::list_inline(const Inode& inode, Listing& listing)
 {
+    auto bytes = inline_data(inode);
+    if (!bytes) {
+        listing.problem = bytes.error().message;
+        return;
+    }
+    const std::span<const u8> all{bytes.value()};
+    const std::size_t first = std::min(all.size(), kMapSize);
+    if (first >= 4) {
+        parse_folder(all.subspan(4, first - 4), listing);
+    }
+    parse_folder(all.subspan(first), listing);
+}
+
+Result<Listing> Ext::list(const Node& folder)
+{
+    if (!folder.refusal.empty()) {
+        return fail(Errc::unsupported, folder.refusal);
+    }
     auto loaded = load(folder.id);
     if (!loaded) {
         return std::move(loaded).error();
     }
     const Inode& inode = loaded.value();
-    std::vector<Entry> entries;
-    if (!folder.refusal.empty()) {
-        return fail(Errc::unsupported, folder.refusal);
-    }
+    Listing listing;
     if ((inode.flags & kInlineData) != 0) {
-        auto bytes = inline_data(inode);
-        if (!bytes) {
-            return std::move(bytes).error();
-        }
-        // The parent's number, then entries in the map's place and in the attribute, each by
-        // itself.
-        const std::span<const u8> all{bytes.value()};
-        const std::size_t first = std::min(all.size(), kMapSize);
-        auto done = first >= 4 ? parse_folder(all.subspan(4, first - 4), entries) : base::ok();
-        if (done) {
-            done = parse_folder(all.subspan(first), entries);
-        }
-        return done ? Result<std::vector<Entry>>{std::move(entries)} : std::move(done).error();
+        list_inline(inode, listing);
+        return listing;
     }
     if (inode.size > kMaxFolder || inode.size > volume_.size()) {
         return fail(Errc::corrupt, "a folder is too long");
     }
     std::vector<u8> bytes(super_.block_size);
-    for (u64 at = 0; at < inode.size; at += bytes.size()) {
+    for (u64 at = 0; at < inode.size && listing.entries.size() < kMaxEntries; at += bytes.size()) {
         auto run = map(inode, at / super_.block_size);
-        if (!run) {
-            return std::move(run).error();
-        }
-        if (run.value().block == 0) {
+        if (run && run.value().block == 0) {
             continue;
         }
-        auto done = read_mapped(inode, at, bytes);
+        auto done = run ? read_mapped(inode, at, bytes) : Status{std::move(run).error()};
         if (done) {
-            done = parse_folder(bytes, entries);
-        }
-        if (!done) {
-            return std::move(done).error();
+            parse_folder(bytes, listing);
+        } else {
+            listing.problem = done.error().message;
         }
     }
-    return entries;
+    return listing;
 }
 
 /// "Symbolic Links": short ones are in place of the map.
 Result<std::string> Ext::target(const Node& link)
 {
+    if (!link.refusal.empty()) {
+        return fail(Errc::unsupported, link.refusal);
+    }
     auto loaded = load(link.id);
     if (!loaded) {
         return std::move(loaded).error();
@@ -577,17 +518,17 @@ Result<std::string> Ext::target(const Node& link)
 
 Result<std::unique_ptr<FileSystem>> open_ext(const Volume& volume)
 {
-    std::array<u8, kSuperBlockSize> bytes{};
-    if (volume.size() < kSuperBlockAt + bytes.size()) {
+    std::array<u8, ext::kSuperBlockSize> bytes{};
+    if (volume.size() < ext::kSuperBlockAt + bytes.size()) {
         return fail(Errc::wrong_format, "this is not an ext file system");
     }
-    if (auto done = volume.read(kSuperBlockAt, bytes); !done) {
+    if (auto done = volume.read(ext::kSuperBlockAt, bytes); !done) {
         return std::move(done).error();
     }
-    if (load_le<u16>(bytes, 56) != kMagic) {
+    if (!ext::is_super(bytes)) {
         return fail(Errc::wrong_format, "this is not an ext file system");
     }
-    auto super = parse_super(bytes);
+    auto super = ext::parse_super(bytes);
     if (!super) {
         return std::move(super).error();
     }

@@ -151,13 +151,16 @@ Status Extraction::make_folder(int parent, const std::string& name, const std::s
                                                  : "the folder is in more than one place");
         return base::ok();
     }
-    auto entries = file_system_.list(node);
-    if (!entries) {
+    auto listing = file_system_.list(node);
+    if (!listing) {
         if (depth == 0) {
-            return std::move(entries).error();
+            return std::move(listing).error();
         }
-        options_.skipped(path, entries.error().message);
+        options_.skipped(path, listing.error().message);
         return base::ok();
+    }
+    if (!listing.value().problem.empty()) {
+        options_.skipped(path, listing.value().problem);
     }
     if (::mkdirat(parent, name.c_str(), 0700) != 0) {
         return host_error(path);
@@ -168,7 +171,7 @@ Status Extraction::make_folder(int parent, const std::string& name, const std::s
         return host_error(path);
     }
     std::set<std::string> names;
-    for (const Entry& entry : entries.value()) {
+    for (const Entry& entry : listing.value().entries) {
         const std::string below = path + "/" + entry.name;
         if (!is_safe_name(entry.name)) {
             options_.skipped(below, "its name cannot be used");

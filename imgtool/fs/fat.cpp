@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <functional>
 
 namespace img::fs {
 
@@ -164,13 +165,19 @@ private:
     u8 checksum_ = 0;
 };
 
-std::string short_name(std::span<const u8> e)
+std::array<u8, 11> name_bytes(std::span<const u8> e)
 {
     std::array<u8, 11> raw{};
     std::copy_n(e.begin(), raw.size(), raw.begin());
     if (raw[0] == 0x05) {
         raw[0] = 0xe5; // section 6.1
     }
+    return raw;
+}
+
+std::string short_name(std::span<const u8> e)
+{
+    auto raw = name_bytes(e);
     // Windows NT keeps names in lower case as such in the byte that is reserved.
     const auto part = [&](std::size_t begin, std::size_t length, u8 lower_flag) {
         const auto bytes = std::span{raw}.subspan(begin, length);
@@ -209,18 +216,20 @@ public:
         return layout_.bits == 12 ? "fat12" : layout_.bits == 16 ? "fat16" : "fat32";
     }
     std::string label() const override { return layout_.label; }
+    void find_label();
     bool ignores_case() const override { return true; }
 
-    Result<Node> root() override
-    {
-        return Node{.id = layout_.bits == 32 ? layout_.root_cluster : kFixedRoot,
-                    .kind = Kind::folder,
-                    .mode = 0755};
-    }
-    Result<std::vector<Entry>> list(const Node& folder) override;
+    Result<Node> root() override { return root_node(); }
+    Result<Listing> list(const Node& folder) override;
     Status read(const Node& file, u64 offset, std::span<u8> into) override;
 
 private:
+    Node root_node() const
+    {
+        return {.id = layout_.bits == 32 ? layout_.root_cluster : kFixedRoot,
+                .kind = Kind::folder,
+                .mode = 0755};
+    }
     bool is_cluster(u64 n) const { return n >= 2 && n < layout_.clusters + 2; }
     u64 place_of(u64 cluster) const
     {
@@ -228,7 +237,7 @@ private:
     }
     Result<u64> next_cluster(u64 cluster);
     Result<u8> fat_byte(u64 at);
-    Result<std::vector<u8>> read_folder(const Node& folder);
+    std::vector<u8> read_folder(const Node& folder, std::string& problem);
 
     Volume volume_;
     Layout layout_;
@@ -274,68 +283,103 @@ Result<u64> Fat::next_cluster(u64 cluster)
     return layout_.bits == 32 ? value & 0x0fffffff : value;
 }
 
-Result<std::vector<u8>> Fat::read_folder(const Node& folder)
+/// What there is of a folder before a problem.
+std::vector<u8> Fat::read_folder(const Node& folder, std::string& problem)
 {
     std::vector<u8> bytes;
+    const auto add = [&](u64 at, u64 length) {
+        const std::size_t before = bytes.size();
+        bytes.resize(before + length);
+        auto done = volume_.read(at, std::span{bytes}.last(length));
+        if (!done) {
+            bytes.resize(before);
+            problem = done.error().message;
+        }
+        return problem.empty();
+    };
     if (folder.id == kFixedRoot) {
-        bytes.resize(layout_.root_size);
-        auto done = volume_.read(layout_.root_at, bytes);
-        return done ? Result<std::vector<u8>>{std::move(bytes)} : std::move(done).error();
-    }
-    u64 cluster = folder.id;
-    if (cluster == 0) { // the root folder, as ".." has it; or a damaged entry
+        add(layout_.root_at, layout_.root_size);
         return bytes;
     }
-    while (is_cluster(cluster)) {
+    // Cluster 0 is the root folder, as ".." has it; or a damaged entry.
+    for (u64 cluster = folder.id; is_cluster(cluster);) {
         if (bytes.size() > kMaxFolder) {
-            return fail(Errc::corrupt, "a folder has no end");
+            problem = "a folder has no end";
+            break;
         }
-        bytes.resize(bytes.size() + layout_.cluster_size);
-        if (auto done =
-                volume_.read(place_of(cluster), std::span{bytes}.last(layout_.cluster_size));
-            !done) {
-            return std::move(done).error();
+        if (!add(place_of(cluster), layout_.cluster_size)) {
+            break;
         }
         auto next = next_cluster(cluster);
         if (!next) {
-            return std::move(next).error();
+            problem = next.error().message;
+            break;
         }
         cluster = next.value();
     }
     return bytes;
 }
 
-Result<std::vector<Entry>> Fat::list(const Node& folder)
+/// Calls `take` with each entry of a folder that is in use.
+void visit_entries(std::span<const u8> folder,
+                   const std::function<void(std::span<const u8> entry)>& take)
 {
-    auto bytes = read_folder(folder);
-    if (!bytes) {
-        return std::move(bytes).error();
-    }
-    std::vector<Entry> entries;
-    LongName long_name;
-    for (std::size_t at = 0; at + kEntrySize <= bytes.value().size(); at += kEntrySize) {
-        const auto e = std::span<const u8>{bytes.value()}.subspan(at, kEntrySize);
+    for (std::size_t at = 0; at + kEntrySize <= folder.size(); at += kEntrySize) {
+        const auto e = folder.subspan(at, kEntrySize);
         if (e[0] == 0) {
-            break; // section 6: no more
+            return; // section 6: no more
         }
-        if (e[0] == 0xe5) {
-            continue;
+        if (e[0] != 0xe5) {
+            take(e);
         }
-        if ((e[11] & kLongNameMask) == kLongName) {
+    }
+}
+
+bool is_long_name(std::span<const u8> e)
+{
+    return (e[11] & kLongNameMask) == kLongName;
+}
+
+Result<Listing> Fat::list(const Node& folder)
+{
+    Listing listing;
+    LongName long_name;
+    const auto bytes = read_folder(folder, listing.problem);
+    visit_entries(bytes, [&](std::span<const u8> e) {
+        if (is_long_name(e)) {
             long_name.add(e);
-            continue;
+            return;
         }
         std::string name = long_name.take(e);
         if ((e[11] & kVolumeId) != 0 || e[0] == '.') {
-            continue;
+            return;
         }
         Node node = make_node(e);
         if (layout_.bits != 32) {
             node.id &= 0xffff; // the other half is OS/2's
         }
-        entries.push_back({.name = name.empty() ? short_name(e) : std::move(name), .node = node});
+        listing.entries.push_back(
+            {.name = name.empty() ? short_name(e) : std::move(name), .node = node});
+    });
+    return listing;
+}
+
+/// Section 6, "ATTR_VOLUME_ID": the label is an entry of the root folder. The boot sector's copy
+/// may be older; it counts where there is no entry.
+void Fat::find_label()
+{
+    std::string problem;
+    bool found = false;
+    const auto root = read_folder(root_node(), problem);
+    visit_entries(root, [&](std::span<const u8> e) {
+        if (!found && !is_long_name(e) && (e[11] & (kVolumeId | kDirectory)) == kVolumeId) {
+            found = true;
+            layout_.label = from_code_page(name_bytes(e));
+        }
+    });
+    if (!found && layout_.label == "NO NAME") {
+        layout_.label.clear(); // section 3.3: what stands there for none
     }
-    return entries;
 }
 
 Status Fat::read(const Node& file, u64 offset, std::span<u8> into)
@@ -395,7 +439,9 @@ Result<std::unique_ptr<FileSystem>> open_fat(const Volume& volume)
     if (!layout) {
         return none();
     }
-    return std::unique_ptr<FileSystem>{std::make_unique<Fat>(volume, std::move(*layout))};
+    auto opened = std::make_unique<Fat>(volume, std::move(*layout));
+    opened->find_label();
+    return std::unique_ptr<FileSystem>{std::move(opened)};
 }
 
 } // namespace img::fs

@@ -71,6 +71,22 @@ struct Entry {
     Node node;
 };
 
+/// What is in a folder, as far as it can be told: what is damaged does not hide the rest. An entry
+/// whose file is of no use has the reason in its node's `refusal`.
+struct Listing {
+    std::vector<Entry> entries = {};
+    std::string problem = {}; // why entries may be missing; empty: they are not
+};
+
+/// Something on a CD that a firmware can start.
+struct BootEntry {
+    std::string platform = {};  // "x86", "EFI", ...
+    std::string emulation = {}; // "none", "floppy", "hard disk"
+    bool bootable = false;
+    u64 start = 0; // bytes
+    u64 size = 0;  // bytes
+};
+
 /// Folders with more entries are refused.
 inline constexpr std::size_t kMaxEntries = 500'000;
 
@@ -88,13 +104,17 @@ public:
 
     virtual Result<Node> root() = 0;
     /// Without "." and "..".
-    virtual Result<std::vector<Entry>> list(const Node& folder) = 0;
+    virtual Result<Listing> list(const Node& folder) = 0;
     /// Fills `into`, which lies within the file's size.
     virtual Status read(const Node& file, u64 offset, std::span<u8> into) = 0;
     virtual Result<std::string> target(const Node& link) { return link.link_target; }
+
+    /// What a firmware finds beside the files.
+    virtual Result<std::vector<BootEntry>> boot_entries() { return std::vector<BootEntry>{}; }
 };
 
-/// Error: `wrong_format` when there is none that we know.
+/// Errors: `wrong_format` when there is none that we know, `unsupported` when we know no more of it
+/// than its name.
 Result<std::unique_ptr<FileSystem>> open_file_system(const Volume& volume);
 
 /// Follows a path from the root; links are followed inside of the file system, but not a last one

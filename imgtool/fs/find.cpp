@@ -2,6 +2,7 @@
 #include "imgtool/fs/fat.hpp"
 #include "imgtool/fs/file_system.hpp"
 #include "imgtool/fs/iso9660.hpp"
+#include "imgtool/fs/recognize.hpp"
 
 #include <algorithm>
 #include <array>
@@ -57,6 +58,9 @@ Result<std::unique_ptr<FileSystem>> open_file_system(const Volume& volume)
             return opened;
         }
     }
+    if (const std::string_view other = recognize(volume); !other.empty()) {
+        return fail(Errc::unsupported, "not supported: " + std::string{other});
+    }
     return fail(Errc::wrong_format,
                 "no file system that is supported (ISO 9660, FAT, ext2/3/4) was found");
 }
@@ -84,13 +88,15 @@ Result<Node> find(FileSystem& file_system, std::string_view path, bool follow_la
         if (way.back().kind != Kind::folder) {
             return fail(Errc::invalid_argument, "Not a directory");
         }
-        auto entries = file_system.list(way.back());
-        if (!entries) {
-            return std::move(entries).error();
+        auto listing = file_system.list(way.back());
+        if (!listing) {
+            return std::move(listing).error();
         }
-        const Entry* entry = find_entry(entries.value(), part, file_system.ignores_case());
+        const Entry* entry = find_entry(listing.value().entries, part, file_system.ignores_case());
         if (entry == nullptr) {
-            return fail(Errc::invalid_argument, "No such file or directory");
+            const std::string& problem = listing.value().problem;
+            return problem.empty() ? fail(Errc::invalid_argument, "No such file or directory")
+                                   : fail(Errc::corrupt, problem);
         }
         if (entry->node.kind != Kind::link || (parts.empty() && !follow_last)) {
             way.push_back(entry->node);

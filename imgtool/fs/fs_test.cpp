@@ -107,6 +107,7 @@ Bytes make_fat()
 class OddFileSystem final : public fs::FileSystem {
 public:
     std::map<u64, std::vector<fs::Entry>> folders;
+    std::map<u64, std::string> problems; // of folders
     std::map<u64, std::string> files;
 
     std::string_view type() const override { return "odd"; }
@@ -115,9 +116,9 @@ public:
     {
         return fs::Node{.id = 1, .kind = fs::Kind::folder, .mode = 0755};
     }
-    Result<std::vector<fs::Entry>> list(const fs::Node& folder) override
+    Result<fs::Listing> list(const fs::Node& folder) override
     {
-        return folders[folder.id];
+        return fs::Listing{.entries = folders[folder.id], .problem = problems[folder.id]};
     }
     Status read(const fs::Node& file, u64 offset, std::span<u8> into) override
     {
@@ -167,6 +168,43 @@ TEST_CASE("partitions: MBR with logical ones, counted as Linux does")
     CHECK(cut.problems == std::vector<std::string>{"the chain of logical partitions has no end"});
 }
 
+TEST_CASE("partitions: logical ones are numbered by what there is, not by links")
+{
+    Bytes disk(200 * 512);
+    put_mbr_entry(disk, 0, 1, 0x0f, 40, 100);
+    // The first link has the next one only, and in its third entry; the second has its partition in
+    // the last one and another's remains, which are not inside of it, in the second but one.
+    put_mbr_entry(disk, 40, 2, 0x05, 30, 40);
+    put_mbr_entry(disk, 70, 3, 0x83, 4, 8);
+    put_mbr_entry(disk, 70, 2, 0x83, 4, 41);
+    put_mbr_entry(disk, 70, 0, 0x05, 80, 10);
+    put_mbr_entry(disk, 120, 0, 0x0c, 1, 3);
+    put_mbr_entry(disk, 120, 1, 0x82, 5, 2);
+    MemoryDisk memory{disk};
+    const auto table = need(fs::read_partitions(memory));
+    REQUIRE(table.partitions.size() == 3);
+    CHECK((table.partitions[0].number == 5 && table.partitions[0].start == 74 * 512));
+    CHECK((table.partitions[1].number == 6 && table.partitions[1].start == 121 * 512));
+    CHECK((table.partitions[2].number == 7 && table.partitions[2].start == 125 * 512));
+    CHECK(table.problems.empty());
+}
+
+TEST_CASE("partitions: every extended partition has its chain, and none is walked twice")
+{
+    Bytes disk(200 * 512);
+    put_mbr_entry(disk, 0, 0, 0x05, 40, 20);
+    put_mbr_entry(disk, 0, 1, 0x85, 80, 20);
+    put_mbr_entry(disk, 0, 2, 0x05, 40, 20);
+    put_mbr_entry(disk, 40, 0, 0x83, 1, 3);
+    put_mbr_entry(disk, 80, 0, 0x83, 1, 3);
+    MemoryDisk memory{disk};
+    const auto table = need(fs::read_partitions(memory));
+    REQUIRE(table.partitions.size() == 2);
+    CHECK((table.partitions[0].number == 5 && table.partitions[0].start == 41 * 512));
+    CHECK((table.partitions[1].number == 6 && table.partitions[1].start == 81 * 512));
+    CHECK(table.problems.empty());
+}
+
 TEST_CASE("partitions: GPT, by its copy when the first is damaged")
 {
     Bytes disk = make_gpt();
@@ -190,12 +228,91 @@ TEST_CASE("partitions: GPT, by its copy when the first is damaged")
           "both copies of the GPT are damaged: the checksum of its entries is wrong");
 }
 
+TEST_CASE("partitions: GPT with 4 MiB of entries is read, and with more is not called damaged")
+{
+    constexpr u32 kEntries = 32768; // of 128 bytes
+    constexpr std::size_t kSectors = 8192 + 100;
+    Bytes disk(kSectors * 512);
+    put_mbr_entry(disk, 0, 0, 0xee, 1, kSectors - 1);
+    const std::size_t last = 2 * 512 + std::size_t{kEntries - 1} * 128;
+    disk[last] = 0xaf;
+    store_le<u64>(disk, last + 32, 8200);
+    store_le<u64>(disk, last + 40, 8209);
+    put_gpt_header(disk, 1, 2);
+    const auto resign = [&](u32 entries) {
+        store_le<u32>(disk, 512 + 80, entries);
+        store_le<u32>(disk, 512 + 88, libdeflate_crc32(0, disk.data() + 1024, 4 << 20));
+        store_le<u32>(disk, 512 + 16, 0);
+        store_le<u32>(disk, 512 + 16, libdeflate_crc32(0, disk.data() + 512, 92));
+    };
+    resign(kEntries);
+    MemoryDisk memory{disk};
+    const auto table = need(fs::read_partitions(memory));
+    REQUIRE(table.partitions.size() == 1);
+    CHECK((table.partitions[0].number == 32768 && table.partitions[0].start == 8200 * 512));
+    CHECK(table.problems.empty());
+    resign(kEntries + 1);
+    MemoryDisk more{disk};
+    const auto refused = fs::read_partitions(more);
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().message ==
+          "not supported: a GPT with 4194432 bytes of entries (more than 4194304)");
+}
+
+TEST_CASE("fat: the root folder's label counts, then the boot sector's")
+{
+    Bytes bytes = make_fat();
+    const auto label = [&] {
+        MemoryDisk disk{bytes};
+        return need(fs::open_fat(fs::Volume{disk}))->label();
+    };
+    CHECK(label() == "");
+    bytes[38] = 0x29;
+    put(bytes, 43, "NO NAME    ");
+    CHECK(label() == "");
+    put(bytes, 43, "OLD NAME   ");
+    CHECK(label() == "OLD NAME");
+    put(bytes, 2 * 512 + 96, "NEW \x8e      \x08"); // A with two dots
+    CHECK(label() == "NEW \xc3\x84");
+    bytes[2 * 512 + 96] = 0xe5; // no longer
+    CHECK(label() == "OLD NAME");
+}
+
+TEST_CASE("fat: a folder whose chain has no end shows what it has")
+{
+    Bytes bytes = make_fat();
+    put(bytes, 512 + 7, {"\x5f\x00", 2}); // cluster 5 goes on with itself
+    MemoryDisk disk{bytes};
+    const auto file_system = need(fs::open_fat(fs::Volume{disk}));
+    const auto folder = need(fs::find(*file_system, "/loop", true));
+    const auto listing = need(file_system->list(folder));
+    CHECK(listing.problem == "a folder has no end");
+    REQUIRE(!listing.entries.empty());
+    CHECK(listing.entries[0].name == "LOOP");
+}
+
+TEST_CASE("file systems: what cannot be looked into has a name")
+{
+    const auto name_of = [](std::size_t at, std::string_view bytes) {
+        Bytes disk(128 << 10);
+        put(disk, at, bytes);
+        MemoryDisk memory{disk};
+        return fs::open_file_system(fs::Volume{memory}).error().message;
+    };
+    CHECK(name_of(3, "NTFS    ") == "not supported: ntfs");
+    CHECK(name_of(0, "XFSB") == "not supported: xfs");
+    CHECK(name_of(65600, "_BHRfS_M") == "not supported: btrfs");
+    CHECK(name_of(536, "LVM2 001") == "not supported: lvm2");
+    CHECK(name_of(4086, "SWAPSPACE2") == "not supported: swap");
+    CHECK(name_of(3, "nothing ").find("no file system") == 0);
+}
+
 TEST_CASE("fat: long names, chains, folders that are in themselves")
 {
     MemoryDisk disk{make_fat()};
     auto file_system = need(fs::open_file_system(fs::Volume{disk}));
     CHECK(file_system->type() == "fat12");
-    const auto entries = need(file_system->list(need(file_system->root())));
+    const auto entries = need(file_system->list(need(file_system->root()))).entries;
     REQUIRE(entries.size() == 2);
     CHECK(entries[0].name == "Long n\xc3\xa4me.txt");
     CHECK(entries[0].node.size == 700);
@@ -240,6 +357,22 @@ TEST_CASE("find: links are followed, but not for ever and not out of the file sy
     CHECK(need(fs::find(odd, "../..", true)).id == 1);
     CHECK(fs::find(odd, "self", true).error().message == "Too many levels of symbolic links");
     CHECK(fs::find(odd, "d/f/x", true).error().message == "Not a directory");
+}
+
+TEST_CASE("find, extract: what a damaged folder still has can be had")
+{
+    const test::TempDir dir;
+    OddFileSystem odd;
+    odd.add_file(1, "good", "text");
+    odd.problems[1] = "a block is gone";
+    CHECK(need(fs::find(odd, "good", true)).size == 4);
+    CHECK(fs::find(odd, "other", true).error().message == "a block is gone");
+    std::vector<std::string> skipped;
+    const fs::ExtractOptions options{
+        .skipped = [&](const std::string&, const std::string& why) { skipped.push_back(why); }};
+    REQUIRE(fs::extract(odd, need(odd.root()), dir / "out", options));
+    CHECK(skipped == std::vector<std::string>{"a block is gone"});
+    CHECK(std::filesystem::file_size(dir / "out/good") == 4);
 }
 
 TEST_CASE("extract: nothing gets out of the destination")

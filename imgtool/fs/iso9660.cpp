@@ -2,6 +2,8 @@
 
 #include "base/endian.hpp"
 #include "imgtool/fs/calendar.hpp"
+#include "imgtool/fs/el_torito.hpp"
+#include "imgtool/fs/recognize.hpp"
 #include "imgtool/fs/rock_ridge.hpp"
 #include "imgtool/fs/unicode.hpp"
 
@@ -29,26 +31,46 @@ constexpr u8 kIsFolder = 0x02;
 constexpr u8 kIsAssociated = 0x04;
 constexpr u8 kMoreExtents = 0x80;
 
-enum class Names : u8 { plain, joliet, rock_ridge };
+/// Where names come from: `enhanced` are those of ISO 9660:1999, "level 4".
+enum class Names : u8 { plain, enhanced, joliet, rock_ridge };
+
+/// What is on the disc beside the files.
+struct Beside {
+    bool udf = false;
+    std::optional<u64> boot_catalog = {}; // bytes
+};
 
 class Iso9660 final : public FileSystem {
 public:
     Iso9660(const Volume& volume, Names names, u64 block_size, Node root, std::string label,
-            std::size_t skip)
+            std::size_t skip, Beside beside)
         : volume_{volume}, names_{names}, block_size_{block_size}, root_{std::move(root)},
-          label_{std::move(label)}, rock_ridge_{volume, block_size, skip}
+          label_{std::move(label)}, rock_ridge_{volume, block_size, skip}, beside_{beside}
     {}
 
     std::string_view type() const override { return "iso9660"; }
     std::string label() const override { return label_; }
+    std::string note() const override
+    {
+        return beside_.udf ? "there is a UDF file system too, which is not supported: it may have "
+                             "more files than ISO 9660 shows"
+                           : "";
+    }
     bool ignores_case() const override { return names_ != Names::rock_ridge; }
+    Result<std::vector<BootEntry>> boot_entries() override
+    {
+        return beside_.boot_catalog ? read_boot_catalog(volume_, *beside_.boot_catalog)
+                                    : std::vector<BootEntry>{};
+    }
 
     Result<Node> root() override { return root_; }
-    Result<std::vector<Entry>> list(const Node& folder) override;
+    Result<Listing> list(const Node& folder) override;
     Status read(const Node& file, u64 offset, std::span<u8> into) override;
 
 private:
-    Status add_record(std::span<const u8> record, std::vector<Entry>& entries, bool& continues);
+    void add_record(std::span<const u8> record, Listing& listing, bool& continues);
+    /// False: the folder is shown elsewhere.
+    bool add_facts(std::span<const u8> record, Entry& entry, Listing& listing);
     std::string name_of(std::span<const u8> record) const;
     Status follow_child(Node& node);
 
@@ -58,6 +80,7 @@ private:
     Node root_;
     std::string label_;
     RockRidge rock_ridge_;
+    Beside beside_;
 };
 
 std::string utf8_of_be(std::span<const u8> bytes)
@@ -85,7 +108,7 @@ Node node_of(std::span<const u8> r, u64 block_size)
         *node.modified -= static_cast<std::int8_t>(r[24]) * 900; // quarters of an hour from UTC
     }
     if (r[26] != 0 || r[27] != 0) {
-        node.refusal = "interleaved files of ISO 9660 are not supported";
+        node.refusal = "not supported: interleaved files of ISO 9660";
     }
     return node;
 }
@@ -96,14 +119,26 @@ bool is_record(std::span<const u8> r)
            kRecordSize + r[32] <= r[0];
 }
 
+/// Section 7.5.1: the file's version, at the end of its name.
+void drop_version(std::string& name)
+{
+    const auto semicolon = name.rfind(';');
+    const auto is_digit = [](char c) { return c >= '0' && c <= '9'; };
+    if (semicolon != std::string::npos &&
+        std::ranges::all_of(std::string_view{name}.substr(semicolon + 1), is_digit)) {
+        name.resize(semicolon);
+    }
+}
+
 std::string Iso9660::name_of(std::span<const u8> record) const
 {
     const auto id = record.subspan(kRecordSize, record[32]);
     std::string name = names_ == Names::joliet ? utf8_of_be(id) : std::string{id.begin(), id.end()};
-    // The version (section 7.5), and the dot of a name without an extension.
-    if (const auto semicolon = name.rfind(';'); semicolon != std::string::npos) {
-        name.resize(semicolon);
+    if (names_ == Names::enhanced) {
+        return name; // ISO 9660:1999, 9.1.11: there are no versions, and all characters count
     }
+    drop_version(name);
+    // The dot of a name without an extension.
     if (names_ != Names::joliet && name.size() > 1 && name.ends_with('.')) {
         name.pop_back();
     }
@@ -122,71 +157,81 @@ Status Iso9660::follow_child(Node& node)
     return base::ok();
 }
 
+bool Iso9660::add_facts(std::span<const u8> record, Entry& entry, Listing& listing)
+{
+    auto facts = rock_ridge_.read(record);
+    if (!facts) { // the file is there all the same, under its other name
+        listing.problem = facts.error().message;
+        return true;
+    }
+    if (facts.value().relocated) {
+        return false;
+    }
+    apply(facts.value(), block_size_, entry.name, entry.node);
+    if (facts.value().child) {
+        if (auto done = follow_child(entry.node); !done) {
+            entry.node.refusal = done.error().message;
+        }
+    }
+    return true;
+}
+
 /// `continues` says, before and after, whether the entry is another part of the last file.
-Status Iso9660::add_record(std::span<const u8> record, std::vector<Entry>& entries, bool& continues)
+void Iso9660::add_record(std::span<const u8> record, Listing& listing, bool& continues)
 {
     const u8 flags = record[25];
     const bool self = record[32] == 1 && record[33] <= 1; // section 7.6.2: this folder, its parent
     if (self || (flags & kIsAssociated) != 0) {
-        return base::ok();
+        return;
     }
     Entry entry{.name = name_of(record), .node = node_of(record, block_size_)};
     const bool more = (flags & kMoreExtents) != 0;
-    if (continues && !entries.empty()) {
-        Node& file = entries.back().node;
+    if (continues && !listing.entries.empty()) {
+        Node& file = listing.entries.back().node;
         file.size += entry.node.size;
         file.runs.push_back(entry.node.runs.front());
         continues = more;
-        return base::ok();
+        return;
     }
     continues = more;
-    if (names_ == Names::rock_ridge) {
-        auto facts = rock_ridge_.read(record);
-        if (!facts) {
-            return std::move(facts).error();
-        }
-        if (facts.value().relocated) {
-            return base::ok();
-        }
-        apply(facts.value(), block_size_, entry.name, entry.node);
-        if (facts.value().child) {
-            if (auto done = follow_child(entry.node); !done) {
-                return done;
-            }
-        }
+    if (names_ == Names::rock_ridge && !add_facts(record, entry, listing)) {
+        return;
     }
-    if (entries.size() == kMaxEntries) {
-        return fail(Errc::unsupported, "a folder has too many entries");
-    }
-    entries.push_back(std::move(entry));
-    return base::ok();
+    listing.entries.push_back(std::move(entry));
 }
 
-Result<std::vector<Entry>> Iso9660::list(const Node& folder)
+Result<Listing> Iso9660::list(const Node& folder)
 {
+    if (!folder.refusal.empty()) {
+        return fail(Errc::unsupported, folder.refusal);
+    }
     if (folder.size > kMaxFolder || folder.size > volume_.size()) {
         return fail(Errc::corrupt, "a folder is too long");
     }
-    std::vector<Entry> entries;
+    Listing listing;
     std::vector<u8> sector(kSector);
     bool continues = false;
     for (u64 at = 0; at < folder.size; at += kSector) {
         const auto bytes = std::span{sector}.first(std::min(kSector, folder.size - at));
         if (auto done = volume_.read(folder.runs.front().first + at, bytes); !done) {
-            return std::move(done).error();
+            listing.problem = done.error().message;
+            continue;
         }
         // Records do not cross the ends of sectors; a length of 0 ends those of this one.
         for (std::span<const u8> rest = bytes; !rest.empty() && rest[0] != 0;
              rest = rest.subspan(rest[0])) {
             if (!is_record(rest)) {
-                return fail(Errc::corrupt, "a folder is damaged");
+                listing.problem = "a folder is damaged";
+                break;
             }
-            if (auto done = add_record(rest.first(rest[0]), entries, continues); !done) {
-                return std::move(done).error();
+            if (listing.entries.size() == kMaxEntries) {
+                listing.problem = "a folder has too many entries";
+                return listing;
             }
+            add_record(rest.first(rest[0]), listing, continues);
         }
     }
-    return entries;
+    return listing;
 }
 
 Status Iso9660::read(const Node& file, u64 offset, std::span<u8> into)
@@ -219,9 +264,31 @@ using Descriptor = std::array<u8, kSector>;
 
 /// The volume descriptors that are of use: section 8.
 struct Found {
-    bool primary = false, joliet = false;
-    Descriptor of_primary{}, of_joliet{};
+    bool primary = false, joliet = false, enhanced = false;
+    Descriptor of_primary{}, of_joliet{}, of_enhanced{};
+    std::optional<u64> boot_catalog = {}; // bytes
 };
+
+/// Joliet Specification, "Escape Sequences": UCS-2 level 1, 2 or 3.
+bool is_joliet(const Descriptor& d)
+{
+    return d[0] == 2 && d[88] == 0x25 && d[89] == 0x2f &&
+           (d[90] == 0x40 || d[90] == 0x43 || d[90] == 0x45);
+}
+
+/// Section 8.5, "Enhanced Volume Descriptor": a supplementary one of version 2.
+bool is_enhanced(const Descriptor& d)
+{
+    return d[0] == 2 && d[6] == 2;
+}
+
+void keep_first(const Descriptor& d, bool& found, Descriptor& into)
+{
+    if (!found) {
+        found = true;
+        into = d;
+    }
+}
 
 Result<Found> find_descriptors(const Volume& volume)
 {
@@ -239,15 +306,14 @@ Result<Found> find_descriptors(const Volume& volume)
         if (id != "CD001" || d[0] == 255) {
             break;
         }
-        // Joliet Specification, "Escape Sequences": UCS-2 level 1, 2 or 3.
-        const bool joliet = d[0] == 2 && d[88] == 0x25 && d[89] == 0x2f &&
-                            (d[90] == 0x40 || d[90] == 0x43 || d[90] == 0x45);
-        if (d[0] == 1 && !found.primary) {
-            found.primary = true;
-            found.of_primary = d;
-        } else if (joliet && !found.joliet) {
-            found.joliet = true;
-            found.of_joliet = d;
+        if (d[0] == 1) {
+            keep_first(d, found.primary, found.of_primary);
+        } else if (is_joliet(d)) {
+            keep_first(d, found.joliet, found.of_joliet);
+        } else if (is_enhanced(d)) {
+            keep_first(d, found.enhanced, found.of_enhanced);
+        } else if (!found.boot_catalog) {
+            found.boot_catalog = find_boot_catalog(d);
         }
     }
     return found;
@@ -269,6 +335,7 @@ Result<std::unique_ptr<FileSystem>> open_iso9660(const Volume& volume)
     if (block_size != 512 && block_size != 1024 && block_size != 2048) {
         return fail(Errc::corrupt, "the ISO 9660 file system has an impossible block size");
     }
+    const Beside beside{.udf = has_udf(volume), .boot_catalog = found.boot_catalog};
     const auto make = [&](const Descriptor& d, Names names, std::size_t skip) {
         const auto record = std::span{d}.subspan(kRootRecord, kRecordSize + 1);
         const auto label = std::span{d}.subspan(40, 32);
@@ -278,15 +345,16 @@ Result<std::unique_ptr<FileSystem>> open_iso9660(const Volume& volume)
             volume, names, block_size, std::move(root),
             trim(names == Names::joliet ? utf8_of_be(label)
                                         : std::string{label.begin(), label.end()}),
-            skip)};
+            skip, beside)};
     };
     const auto primary_root =
         node_of(std::span{found.of_primary}.subspan(kRootRecord, kRecordSize + 1), block_size);
     if (const auto skip = find_rock_ridge(volume, primary_root.id)) {
         return make(found.of_primary, Names::rock_ridge, *skip);
     }
-    return found.joliet ? make(found.of_joliet, Names::joliet, 0)
-                        : make(found.of_primary, Names::plain, 0);
+    return found.joliet     ? make(found.of_joliet, Names::joliet, 0)
+           : found.enhanced ? make(found.of_enhanced, Names::enhanced, 0)
+                            : make(found.of_primary, Names::plain, 0);
 }
 
 } // namespace img::fs

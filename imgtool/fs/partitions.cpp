@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <array>
 #include <libdeflate.h>
+#include <set>
 
 namespace img::fs {
 
@@ -17,10 +18,9 @@ using base::Errc;
 using base::fail;
 using base::load_le;
 
-constexpr u64 kMbrSector = 512;       // bytes
-constexpr unsigned kMaxLogical = 128; // a chain without an end is cut off
-constexpr u32 kMaxGptEntries = 1024;
-constexpr u32 kMaxGptEntrySize = 4096;
+constexpr u64 kMbrSector = 512;              // bytes
+constexpr std::size_t kMaxLinks = 1024;      // of chains of logical partitions
+constexpr u64 kMaxGptEntries = u64{4} << 20; // bytes of all entries, as Linux has it
 
 // Types of the MBR: extended partitions, and the one that protects a GPT.
 constexpr std::array<u8, 3> kExtended{0x05, 0x0f, 0x85};
@@ -56,36 +56,75 @@ Partition make_partition(unsigned number, const MbrEntry& entry, u64 start)
             .bootable = entry.status == 0x80};
 }
 
-/// Each link of the chain has a partition, placed from the link, and the next link, placed from the
-/// extended partition.
-Status add_logical(Disk& disk, const MbrEntry& extended, PartitionTable& table)
-{
-    u64 link = extended.start;
-    for (unsigned number = 5; number < 5 + kMaxLogical; ++number) {
-        std::array<u8, kMbrSector> sector{};
-        if (link * kMbrSector > disk.size() || disk.size() - link * kMbrSector < sector.size()) {
-            table.problems.emplace_back("the logical partitions go on past the end of the disk");
-            return base::ok();
+/// Walks the chains of logical partitions, and numbers what it finds as Linux does: by what there
+/// is, not by links. A link has partitions, placed from the link, and the next link, placed from
+/// the extended partition, in any of its four entries.
+class LogicalChain {
+public:
+    LogicalChain(Disk& disk, PartitionTable& table) : disk_{disk}, table_{table} {}
+
+    Status walk(const MbrEntry& extended)
+    {
+        MbrEntry link = extended;
+        link.start = 0; // from the extended partition
+        for (bool first = true;; first = false) {
+            const u64 at = extended.start + link.start;
+            if (!seen_.insert(at).second) {
+                // Two extended partitions with one chain are no problem.
+                return first ? base::ok() : stop("the chain of logical partitions has no end");
+            }
+            if (seen_.size() > kMaxLinks) {
+                return stop("there are too many logical partitions");
+            }
+            if (at > disk_.size() / kMbrSector || disk_.size() - at * kMbrSector < kMbrSector) {
+                return stop("the logical partitions go on past the end of the disk");
+            }
+            std::array<u8, kMbrSector> sector{};
+            if (auto done = disk_.read(at * kMbrSector, sector); !done) {
+                return done;
+            }
+            if (load_le<u16>(sector, 510) != 0xaa55) {
+                return stop("the chain of logical partitions is broken");
+            }
+            const auto entries = parse_mbr(sector);
+            add_partitions(entries, at, link.size, extended);
+            const auto next = std::ranges::find_if(
+                entries, [](const MbrEntry& e) { return is_extended(e) && e.size != 0; });
+            if (next == entries.end()) {
+                return base::ok();
+            }
+            link = *next;
         }
-        if (auto done = disk.read(link * kMbrSector, sector); !done) {
-            return done;
-        }
-        if (load_le<u16>(sector, 510) != 0xaa55) {
-            table.problems.emplace_back("the chain of logical partitions is broken");
-            return base::ok();
-        }
-        const auto entries = parse_mbr(sector);
-        if (entries[0].type != 0 && entries[0].size != 0) {
-            table.partitions.push_back(make_partition(number, entries[0], link + entries[0].start));
-        }
-        if (!is_extended(entries[1]) || entries[1].size == 0) {
-            return base::ok();
-        }
-        link = extended.start + entries[1].start;
     }
-    table.problems.emplace_back("the chain of logical partitions has no end");
-    return base::ok();
-}
+
+private:
+    /// The third and fourth entry are often not used, and then not cleared either: they count when
+    /// they lie inside of the link, as in Linux.
+    void add_partitions(const std::array<MbrEntry, 4>& entries, u64 link_at, u64 link_size,
+                        const MbrEntry& extended)
+    {
+        for (std::size_t i = 0; i < entries.size(); ++i) {
+            const MbrEntry& e = entries[i];
+            const u64 start = link_at + e.start;
+            const bool inside =
+                e.start + e.size <= link_size && start + e.size <= extended.start + extended.size;
+            if (e.size != 0 && !is_extended(e) && (i < 2 || inside)) {
+                table_.partitions.push_back(make_partition(next_number_++, e, start));
+            }
+        }
+    }
+
+    Status stop(std::string_view problem)
+    {
+        table_.problems.emplace_back(problem);
+        return base::ok();
+    }
+
+    Disk& disk_;
+    PartitionTable& table_;
+    std::set<u64> seen_; // links, by sector
+    unsigned next_number_ = 5;
+};
 
 std::string guid_text(std::span<const u8> b)
 {
@@ -122,9 +161,13 @@ Result<PartitionTable> parse_gpt(Disk& disk, u64 sector_size, u64 at)
     const u64 entries_at = load_le<u64>(header, 72);
     const u32 count = load_le<u32>(header, 80);
     const u32 entry_size = load_le<u32>(header, 84);
-    if (count > kMaxGptEntries || entry_size < 128 || entry_size > kMaxGptEntrySize ||
-        entries_at > disk.size() / sector_size) {
+    if (entry_size < 128 || entries_at > disk.size() / sector_size) {
         return fail(Errc::corrupt, "its numbers are impossible");
+    }
+    if (u64{count} * entry_size > kMaxGptEntries) {
+        return fail(Errc::unsupported,
+                    fmt::format("not supported: a GPT with {} bytes of entries (more than {})",
+                                u64{count} * entry_size, kMaxGptEntries));
     }
     std::vector<u8> entries(u64{count} * entry_size);
     if (disk.size() - entries_at * sector_size < entries.size()) {
@@ -172,7 +215,7 @@ Result<PartitionTable> read_gpt(Disk& disk)
     std::string problem;
     for (const u64 sector : {u64{512}, u64{4096}}) {
         auto first = parse_gpt(disk, sector, sector);
-        if (first || first.error().code == Errc::io) {
+        if (first || first.error().code == Errc::io || first.error().code == Errc::unsupported) {
             return first;
         }
         if (first.error().code == Errc::wrong_format && disk.size() < 2 * sector) {
@@ -220,16 +263,16 @@ Result<PartitionTable> read_partitions(Disk& disk)
     }
     table.kind = "mbr";
     for (unsigned i = 0; i < entries.size(); ++i) {
-        if (entries[i].type != 0 && entries[i].size != 0 && !is_extended(entries[i])) {
+        if (entries[i].size != 0 && !is_extended(entries[i])) {
             table.partitions.push_back(make_partition(i + 1, entries[i], entries[i].start));
         }
     }
+    LogicalChain chain{disk, table};
     for (const MbrEntry& entry : entries) {
         if (is_extended(entry) && entry.size != 0) {
-            if (auto done = add_logical(disk, entry, table); !done) {
+            if (auto done = chain.walk(entry); !done) {
                 return std::move(done).error();
             }
-            break;
         }
     }
     return table;

@@ -21,7 +21,8 @@ struct PartitionTable {
     std::vector<std::string> problems = {}; // what was wrong, but did not matter
 };
 
-/// Errors: those of reading; `corrupt` when there is a GPT, and both its copies are damaged.
+/// Errors: those of reading; `corrupt` when there is a GPT, and both its copies are damaged;
+/// `unsupported` when it has more entries than we take.
 Result<PartitionTable> read_partitions(Disk& disk);
 
 } // namespace img::fs

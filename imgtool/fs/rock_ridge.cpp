@@ -16,6 +16,7 @@ using base::load_le;
 
 constexpr std::size_t kRecordSize = 33; // of a directory record, before the name
 constexpr int kMaxContinuations = 32;
+constexpr std::size_t kXaSize = 14;        // bytes of a CD-XA record
 constexpr std::size_t kMaxText = 64 << 10; // bytes of a name or link
 
 /// The field behind the name, which is padded to an even length (ECMA-119 9.1.12, 9.1.13).
@@ -23,6 +24,13 @@ std::span<const u8> system_use(std::span<const u8> record)
 {
     const std::size_t begin = kRecordSize + record[32] + (record[32] % 2 == 0 ? 1 : 0);
     return begin < record.size() ? record.subspan(begin) : std::span<const u8>{};
+}
+
+/// System Description CD-ROM XA (Philips and Sony, 1991), II.2.7: the record that discs of this
+/// kind have before all else.
+bool has_xa(std::span<const u8> field)
+{
+    return field.size() >= kXaSize && field[6] == 'X' && field[7] == 'A';
 }
 
 /// Where entries go on: SUSP 5.1.
@@ -165,7 +173,9 @@ Result<RockRidgeFacts> RockRidge::read(std::span<const u8> record) const
 {
     Parser parser{block_size_};
     auto field = system_use(record);
-    field = field.subspan(std::min(skip_, field.size()));
+    // Some writers have CD-XA records and do not say so in LEN_SKP.
+    const std::size_t skip = skip_ == 0 && has_xa(field) ? kXaSize : skip_;
+    field = field.subspan(std::min(skip, field.size()));
     auto next = parser.take(field);
     std::vector<u8> bytes;
     for (int i = 0; next && next.value().length != 0; ++i) {
@@ -190,7 +200,9 @@ std::optional<std::size_t> find_rock_ridge(const Volume& volume, u64 root)
     if (!volume.read(root, bytes) || bytes[0] < kRecordSize + 1 || bytes[32] != 1) {
         return std::nullopt;
     }
-    const auto field = system_use(std::span<const u8>{bytes}.first(bytes[0]));
+    auto field = system_use(std::span<const u8>{bytes}.first(bytes[0]));
+    // SUSP 5.3: SP comes first, on CD-XA discs behind their record.
+    field = field.subspan(has_xa(field) ? kXaSize : 0);
     if (field.size() < 7 || field[0] != 'S' || field[1] != 'P' || field[4] != 0xbe ||
         field[5] != 0xef) {
         return std::nullopt;
@@ -240,7 +252,7 @@ void apply(const RockRidgeFacts& facts, u64 block_size, std::string& name, Node&
         node.id = *facts.child * block_size;
     }
     if (facts.packed) {
-        node.refusal = "compressed files of ISO 9660 (zisofs) are not supported";
+        node.refusal = "not supported: compressed files of ISO 9660 (zisofs)";
     }
 }
 

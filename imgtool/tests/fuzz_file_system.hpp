@@ -19,11 +19,11 @@ public:
         if (depth > 20 || !seen_.insert(folder.id).second) {
             return;
         }
-        auto entries = file_system_.list(folder);
-        if (!entries) {
+        auto listing = file_system_.list(folder);
+        if (!listing) {
             return;
         }
-        for (const fs::Entry& entry : entries.value()) {
+        for (const fs::Entry& entry : listing.value().entries) {
             if (++visited_ > 500) {
                 return;
             }
@@ -62,6 +62,7 @@ inline void fuzz_file_system(OpenFileSystem open, std::span<const base::u8> byte
         return;
     }
     (void)opened.value()->label();
+    (void)opened.value()->boot_entries();
     if (auto root = opened.value()->root()) {
         FuzzWalk{*opened.value()}.walk(root.value());
     }

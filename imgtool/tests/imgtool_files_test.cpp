@@ -71,9 +71,15 @@ TEST_CASE("imgtool ls, cat, extract: ext2, ext3 and ext4")
     }
     Tree tree;
     tree.add_links();
-    for (const char* options : {"-t ext2", "-t ext2 -b 1024", "-t ext3", "-t ext4",
-                                "-t ext4 -b 1024", "-t ext4 -O inline_data -I 256",
-                                "-t ext4 -O ^64bit,meta_bg,^resize_inode", "-t ext2 -r 0"}) {
+    for (const char* options :
+         {"-t ext2", "-t ext2 -b 1024", "-t ext3", "-t ext4", "-t ext4 -b 1024",
+          "-t ext4 -O inline_data -I 256", "-t ext4 -O ^64bit,meta_bg,^resize_inode",
+          "-t ext2 -r 0", "-t ext4 -b 1024 -O bigalloc -C 16384",
+          "-t ext4 -b 1024 -O bigalloc,meta_bg,^resize_inode -C 4096 -g 1024",
+          "-t ext4 -b 1024 -g 512 -O meta_bg,^resize_inode,^sparse_super",
+          "-t ext4 -b 1024 -g 512 -O sparse_super2,meta_bg,^resize_inode",
+          "-t ext4 -O encrypt,casefold,verity,ea_inode,large_dir",
+          "-t ext4 -E packed_meta_blocks=1 -O metadata_csum_seed"}) {
         INFO(options);
         const auto made =
             tree.in("rm -f i && mke2fs -q -F " + std::string{options} + " -d src i 24M");
@@ -178,6 +184,44 @@ TEST_CASE("imgtool ls: partitions, and which one is meant")
     }
 }
 
+TEST_CASE("imgtool ls: GPT with many entries, and an NTFS partition by its name")
+{
+    if (!test::has_program("sgdisk")) {
+        return;
+    }
+    Tree tree;
+    REQUIRE(
+        tree.in("truncate -s 16M i && sgdisk -S 2048 -n 1:4M:+4M -n 2000:9M:+4M i >/dev/null && "
+                "printf 'NTFS    ' | dd of=i bs=1 seek=9437187 conv=notrunc status=none")
+            .code == 0);
+    const auto table = tree.in("$T ls -f raw i");
+    CHECK(table.code == 0);
+    CHECK(table.output.find("2000          9437184") != std::string::npos);
+    CHECK(table.output.find(" ntfs ") != std::string::npos);
+    CHECK(tree.in("$T ls -f raw i 2000:/")
+              .output.ends_with("i: partition 2000: not supported: ntfs\n"));
+    CHECK(tree.in("$T ls -f raw i /").output.ends_with("partition 2000: not supported: ntfs\n"));
+}
+
+TEST_CASE("imgtool ls -l: what a CD starts with")
+{
+    if (!test::has_program("xorriso")) {
+        return;
+    }
+    Tree tree;
+    REQUIRE(tree.in("xorriso -as mkisofs -quiet -R -b hello.txt -no-emul-boot -boot-load-size 4 -c "
+                    "catalog -o i src 2>/dev/null")
+                .code == 0);
+    CHECK(tree.in("$T ls -l -f raw i")
+              .output.find("boot entry 1: x86, emulation: none, 2048 bytes "
+                           "at ") != std::string::npos);
+    CHECK(tree.in("$T ls -l --json -f raw i | tr -d ' \\n'")
+              .output.find(R"("type":"bootentry","platform":"x86","emulation":"none")") !=
+          std::string::npos);
+    CHECK(tree.in("$T ls -f raw i").output.find("boot entry") == std::string::npos);
+    CHECK(tree.in("$T ls -l -f raw i /folder").output.find("boot entry") == std::string::npos);
+}
+
 TEST_CASE("imgtool ls: ext with a journal to be replayed, and with features that nobody knows")
 {
     if (!test::has_program("mke2fs")) {
@@ -197,7 +241,8 @@ TEST_CASE("imgtool ls: ext with a journal to be replayed, and with features that
     CHECK(with_features("\\006").output.ends_with("hello\n"));
     const auto unknown = with_features("\\002\\0\\0\\100");
     CHECK(unknown.code == 1);
-    CHECK(unknown.output.find("features that are not supported") != std::string::npos);
+    CHECK(unknown.output.find("not supported: an ext file system with incompat bit 30") !=
+          std::string::npos);
     // What is read stays what is on the disk: nothing was repaired on the way.
     CHECK(tree.in("sha256sum i > 1; $T ls -R -f raw i; sha256sum i | cmp - 1")
               .output.find("differ") == std::string::npos);
