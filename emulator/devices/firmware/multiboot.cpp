@@ -23,10 +23,10 @@ constexpr u16 kBlockKey = 0x8101;
 constexpr u16 kZeroesKey = 0x8102; // an empty item: bytes past an item's end read as zero
 constexpr u16 kFirstPartKey = 0x8103;
 
-constexpr u32 kBlockAddress = 0x8000;
-constexpr u32 kBlockLimit = 0x8'0000;   // the block ends below
-constexpr u32 kLowMemoryEnd = 0x9'0000; // firmware's data lies above
-constexpr u64 kFirmwareReserve = 1_MiB; // and at the end of RAM
+constexpr u32 kBlockAddress = 0x8'0000;
+constexpr u64 kLargestBlock = 0x1'0000;
+constexpr u32 kLowestFree = 0x8000;     // below are the BIOS's data and the ROM's stack
+constexpr u64 kFirmwareReserve = 1_MiB; // at the end of RAM
 constexpr u64 kMostZeroes = 256_MiB;    // that fw_cfg writes at once
 constexpr std::size_t kMaxRows = 2000;  // the ROM reaches them with 16 bits
 constexpr u64 kModuleAlignment = 4096;
@@ -185,14 +185,14 @@ Result<std::vector<Place>> place_modules(const MultibootImage& image, const Mult
 
 Status check_places(const MultibootImage& image, u64 block_size, u64 top)
 {
-    if (kBlockAddress + block_size > kBlockLimit) {
+    if (block_size > kLargestBlock) {
         return fail(Errc::invalid_argument,
                     "the kernel's and its modules' command lines are too long together");
     }
     for (const MultibootSegment& segment : image.segments) {
         const u64 end = u64{segment.address} + segment.memory_size;
         const bool high = segment.address >= 1_MiB && end <= top;
-        const bool low = segment.address >= kBlockAddress + block_size && end <= kLowMemoryEnd;
+        const bool low = segment.address >= kLowestFree && end <= kBlockAddress;
         if (!high && !low) {
             return fail(Errc::invalid_argument,
                         segment.address >= 1_MiB

@@ -17,7 +17,7 @@ org 0
 
 %define KEY_SIZE    0x8100          ; fw_cfg keys, as in multiboot.cpp: the block's size in bytes,
 %define KEY_BLOCK   0x8101          ; and the block
-%define BLOCK       0x8000          ; where it goes; offsets in it:
+%define BLOCK       0x80000         ; where it goes, our ds and es; offsets in it:
 
 %define FLAGS       0
 %define MEM_LOWER   4
@@ -71,16 +71,17 @@ boot:   cli
         call read
 
         mov ax, BLOCK / 16
+        mov ds, ax
         mov es, ax
         sti
         call memory
-        cmp dword [BLOCK + VIDEO], 0
+        cmp dword [VIDEO], 0
         je .load
         call video
 
 .load:  cli
-        mov bx, BLOCK + ROWS
-        mov bp, [BLOCK + ROW_COUNT]
+        mov bx, ROWS
+        mov bp, [ROW_COUNT]
 .next:  test bp, bp
         jz .enter
         mov edx, [bx + 4]
@@ -95,9 +96,9 @@ boot:   cli
         mov ax, cs
         shl eax, 4
         lea ecx, [eax + gdt]
-        mov word [SCRATCH + 32], gdt_end - gdt - 1
-        mov [SCRATCH + 34], ecx
-        o32 lgdt [SCRATCH + 32]
+        mov word [ss:SCRATCH + 32], gdt_end - gdt - 1
+        mov [ss:SCRATCH + 34], ecx
+        o32 lgdt [ss:SCRATCH + 32]
         add eax, flat
         push dword CODE32
         push eax
@@ -118,14 +119,14 @@ flat:   mov ax, DATA32
         jmp [ebx + ENTRY]
 bits 16
 
-; mem_lower, mem_upper and the memory map; es is the block's segment.
+; mem_lower, mem_upper and the memory map.
 memory: int 0x12
         movzx eax, ax
-        mov [BLOCK + MEM_LOWER], eax
+        mov [MEM_LOWER], eax
         mov ah, 0x88
         int 0x15
         movzx eax, ax
-        mov [BLOCK + MEM_UPPER], eax
+        mov [MEM_UPPER], eax
         xor ebx, ebx
         mov di, MAP
 .next:  mov eax, 0xe820
@@ -144,7 +145,7 @@ memory: int 0x12
         jne .other
         mov eax, [es:di + 12]       ; up to the first hole
         shr eax, 10
-        mov [BLOCK + MEM_UPPER], eax
+        mov [MEM_UPPER], eax
 .other: add di, 24
         test ebx, ebx
         jz .end
@@ -152,20 +153,20 @@ memory: int 0x12
         jb .next
 .end:   sub di, MAP
         movzx eax, di
-        mov [BLOCK + MMAP_LENGTH], eax
+        mov [MMAP_LENGTH], eax
         jnz .done
-        and byte [BLOCK + FLAGS], ~HAS_MAP & 0xff
+        and byte [FLAGS], ~HAS_MAP & 0xff
 .done:  ret
 
 ; Looks for the mode that is wanted, then for one of another depth; without either, text mode stays.
-video:  mov dword [BLOCK + CONTROL], 'VBE2'
+video:  mov dword [CONTROL], 'VBE2'
         mov di, CONTROL
         mov ax, 0x4f00
         int 0x10
         cmp ax, 0x004f
         jne .none
 .search:
-        lfs si, [BLOCK + CONTROL + 14]
+        lfs si, [CONTROL + 14]
 .mode:  mov cx, [fs:si]
         add si, 2
         cmp cx, 0xffff
@@ -175,53 +176,53 @@ video:  mov dword [BLOCK + CONTROL], 'VBE2'
         int 0x10
         cmp ax, 0x004f
         jne .mode
-        mov al, [BLOCK + MODE]
+        mov al, [MODE]
         and al, 0x99                ; supported, in colour, graphics, linear frame buffer
         cmp al, 0x99
         jne .mode
-        cmp byte [BLOCK + MODE + 27], 6 ; direct colour
+        cmp byte [MODE + 27], 6 ; direct colour
         jne .mode
-        mov ax, [BLOCK + WIDTH]
-        cmp ax, [BLOCK + MODE + 18]
+        mov ax, [WIDTH]
+        cmp ax, [MODE + 18]
         jne .mode
-        mov ax, [BLOCK + HEIGHT]
-        cmp ax, [BLOCK + MODE + 20]
+        mov ax, [HEIGHT]
+        cmp ax, [MODE + 20]
         jne .mode
-        mov al, [BLOCK + DEPTH]
+        mov al, [DEPTH]
         test al, al
         jz .set
-        cmp al, [BLOCK + MODE + 25]
+        cmp al, [MODE + 25]
         jne .mode
-.set:   mov [BLOCK + VBE_MODE], cx
+.set:   mov [VBE_MODE], cx
         mov bx, cx
         or bx, 0x4000               ; with the linear frame buffer
         mov ax, 0x4f02
         int 0x10
         cmp ax, 0x004f
         jne .none
-        mov eax, [BLOCK + MODE + 40]
-        mov [BLOCK + FRAMEBUFFER], eax
-        movzx eax, word [BLOCK + MODE + 16]
-        mov [BLOCK + PITCH], eax
-        movzx eax, word [BLOCK + MODE + 18]
-        mov [BLOCK + FB_WIDTH], eax
-        movzx eax, word [BLOCK + MODE + 20]
-        mov [BLOCK + FB_HEIGHT], eax
-        mov al, [BLOCK + MODE + 25]
-        mov [BLOCK + FB_BPP], al
-        mov byte [BLOCK + FB_TYPE], 1 ; direct colour; VBE has sizes first, Multiboot positions
-        mov si, BLOCK + MODE + 31
+        mov eax, [MODE + 40]
+        mov [FRAMEBUFFER], eax
+        movzx eax, word [MODE + 16]
+        mov [PITCH], eax
+        movzx eax, word [MODE + 18]
+        mov [FB_WIDTH], eax
+        movzx eax, word [MODE + 20]
+        mov [FB_HEIGHT], eax
+        mov al, [MODE + 25]
+        mov [FB_BPP], al
+        mov byte [FB_TYPE], 1 ; direct colour; VBE has sizes first, Multiboot positions
+        mov si, MODE + 31
         mov di, FB_COLOURS
         mov cx, 3
 .next:  lodsw
         xchg al, ah
         stosw
         loop .next
-        or word [BLOCK + FLAGS], HAS_VIDEO
+        or word [FLAGS], HAS_VIDEO
 .none:  ret
-.end:   cmp byte [BLOCK + DEPTH], 0
+.end:   cmp byte [DEPTH], 0
         je .none
-        mov byte [BLOCK + DEPTH], 0
+        mov byte [DEPTH], 0
         jmp .search
 
         fw_cfg_routines

@@ -73,7 +73,7 @@ u32 word(const std::vector<u8>& bytes, std::size_t at)
 
 std::string text(const std::vector<u8>& block, u32 address)
 {
-    return reinterpret_cast<const char*>(block.data() + (address - 0x8000));
+    return reinterpret_cast<const char*>(block.data() + (address - 0x8'0000));
 }
 
 } // namespace
@@ -227,7 +227,7 @@ TEST_CASE("multiboot: the block has boot information, rows, modules and strings"
     CHECK(word(block, 0) == 0x0000'024d);
     CHECK(text(block, word(block, 16)) == "kernel a=1");
     CHECK(text(block, word(block, 64)) == "Menagerie");
-    CHECK(word(block, 48) == 0x8400);
+    CHECK(word(block, 48) == 0x8'0400);
     CHECK(word(block, 0x80) == 0x20'0050);
     CHECK(word(block, 0x88) == 0);
 
@@ -242,7 +242,7 @@ TEST_CASE("multiboot: the block has boot information, rows, modules and strings"
     CHECK(word(block, 0x1020) == 5);
 
     REQUIRE(word(block, 20) == 2);
-    const std::size_t modules = word(block, 24) - 0x8000;
+    const std::size_t modules = word(block, 24) - 0x8'0000;
     CHECK(word(block, modules) == 0x20'2000);
     CHECK(word(block, modules + 4) == 0x20'2005);
     CHECK(text(block, word(block, modules + 8)) == "one x y");
@@ -290,14 +290,14 @@ TEST_CASE("multiboot: what has no place in memory is refused", "[firmware]")
     FwCfg second{memory};
     CHECK(add(second, flat_kernel(), {{"big", std::vector<u8>(13 << 20)}}).error().message ==
           "the module 'big' does not fit into guest RAM");
-    CHECK(add(second, flat_kernel(), {}, std::string(0x8'0000, 'x')).error().message ==
+    CHECK(add(second, flat_kernel(), {}, std::string(0x1'0000, 'x')).error().message ==
           "the kernel's and its modules' command lines are too long together");
     file = flat_kernel();
-    put(file, 0x2c, {0x8020, 0x8000, 0, 0, 0x8050}); // where the block is
+    put(file, 0x2c, {0x7'ff20, 0x7'ff00, 0, 0, 0x7'ff50}); // into the block
     CHECK_FALSE(add(second, file));
-    put(file, 0x2c, {0x9'ff20, 0x9'ff00, 0, 0, 0x9'ff50}); // the firmware's data
+    put(file, 0x2c, {0x7c20, 0x7c00, 0, 0, 0x7c50}); // the ROM's stack
     CHECK_FALSE(add(second, file));
-    put(file, 0x2c, {0x1'0020, 0x1'0000, 0, 0, 0x1'0050});
+    put(file, 0x2c, {0x8020, 0x8000, 0, 0, 0x8050});
     CHECK(add(second, file));
 }
 
