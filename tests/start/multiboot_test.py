@@ -3,23 +3,18 @@
 
 Usage: multiboot_test.py EMULATOR. Exits 77 (skipped) where SeaBIOS is not installed.
 """
-import re
 import struct
-import subprocess
 import sys
-import tempfile
-from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
+from guest import Run, assembled, expect, run_tests
+
 LOAD = 0x100000
 START = LOAD + 48
 MAGIC = 0x1badb002
-VIDEO, ADDRESSES = 0x4, 0x10000
 
 
 def flat_kernel(flags=0x10007, video=(0, 800, 600, 32)):
-    text = (HERE / "kernel.inc").read_text()
-    image = bytearray(int(byte, 16) for byte in re.findall(r"0x[0-9a-f]{2}", text))
+    image = assembled("kernel.inc")
     struct.pack_into("<II", image, 4, flags, -(MAGIC + flags) & 0xffffffff)
     struct.pack_into("<4I", image, 32, *video)
     return bytes(image)
@@ -35,36 +30,9 @@ def elf_kernel(bits=1):
     return (header + segment).ljust(0x1000, b"\0") + image
 
 
-class Run:
-    def __init__(self, emulator, kernel, *options):
-        with tempfile.TemporaryDirectory() as folder:
-            self.path = Path(folder) / "kernel"
-            self.path.write_bytes(kernel)
-            for name, data in (("one", bytes(range(200))), ("two,", b"\xff" * 5000), ("none", b"")):
-                (Path(folder) / name).write_bytes(data)
-            serial = Path(folder) / "serial"
-            done = subprocess.run(
-                [emulator, "-kernel", str(self.path), "-m", "16", "-display", "none", "-monitor", "none",
-                 "-serial", f"file:{serial}", "--free-running", *options],
-                cwd=folder, capture_output=True, text=True, timeout=120)
-            self.status, self.error = done.returncode, done.stderr
-            said = serial.read_text(errors="replace") if serial.exists() else ""
-            self.lines = [line for line in said.splitlines() if line]
-
-    def all_of(self, name):
-        return [line[len(name) + 1:] for line in self.lines if line.startswith(name + " ")]
-
-    def value(self, name):
-        found = self.all_of(name)
-        return found[0] if len(found) == 1 else None
-
-
-FAULTS = []
-
-
-def expect(what, got, wanted):
-    if got != wanted:
-        FAULTS.append(f"{what}: {got!r}, not {wanted!r}")
+def start(emulator, kernel, *options):
+    files = {"kernel": kernel, "one": bytes(range(200)), "two,": b"\xff" * 5000, "none": b""}
+    return Run(emulator, files, "-kernel", "kernel", *options)
 
 
 def expect_start(name, run):
@@ -78,10 +46,10 @@ def expect_start(name, run):
 
 
 def test_flat(emulator):
-    run = Run(emulator, flat_kernel(), "-append", "a=1 b")
+    run = start(emulator, flat_kernel(), "-append", "a=1 b")
     expect_start("flat", run)
     expect("flat: flags", run.value("flags"), "00001a4d")
-    expect("flat: command line", run.value("line"), f"{run.path} a=1 b")
+    expect("flat: command line", run.value("line"), "kernel a=1 b")
     upper = int(run.value("upper") or "0", 16)
     expect("flat: memory above 1 MiB is 15 MiB less the firmware's tables", 0x3800 < upper <= 0x3c00, True)
     expect("flat: the map agrees", run.value("usable"), f"{upper * 1024:08x}")
@@ -92,15 +60,15 @@ def test_flat(emulator):
 
 
 def test_elf(emulator):
-    run = Run(emulator, elf_kernel())
+    run = start(emulator, elf_kernel())
     expect_start("ELF", run)
     expect("ELF: flags", run.value("flags"), "0000024d")
-    expect("ELF: command line", run.value("line"), str(run.path))
+    expect("ELF: command line", run.value("line"), "kernel")
     expect("ELF: screen", run.all_of("screen"), [])
 
 
 def test_modules(emulator):
-    run = Run(emulator, flat_kernel(), "-initrd", "one x y,two,, z,none")
+    run = start(emulator, flat_kernel(), "-initrd", "one x y,two,, z,none")
     expect_start("modules", run)
     expect("modules", run.all_of("module"), [
         "00118000-001180c8 one x y 00004dbc", "00119000-0011a388 two, z 00137478",
@@ -108,19 +76,19 @@ def test_modules(emulator):
 
 
 def test_text_mode(emulator):
-    run = Run(emulator, flat_kernel(video=(1, 80, 25, 0)))
+    run = start(emulator, flat_kernel(video=(1, 80, 25, 0)))
     expect_start("text", run)
     expect("text: screen", run.value("screen"), "00000050 00000019 00000210")
 
 
 def test_no_such_mode(emulator):
-    run = Run(emulator, flat_kernel(video=(0, 333, 111, 24)))
+    run = start(emulator, flat_kernel(video=(0, 333, 111, 24)))
     expect_start("no such mode", run)
     expect("no such mode: text mode stays, and is not told", run.value("flags"), "0000024d")
 
 
 def test_isa(emulator):
-    run = Run(emulator, flat_kernel(flags=0x10003), "-M", "isapc", "-no-reboot")
+    run = start(emulator, flat_kernel(flags=0x10003), "-M", "isapc", "-no-reboot")
     expect("isapc resets and, without reboot, ends", (run.status, run.lines), (0, []))
 
 
@@ -129,20 +97,10 @@ def test_refusals(emulator):
             ("64-bit", elf_kernel(bits=2), [], "a 64-bit ELF file"),
             ("a demand", flat_kernel(flags=0x10013), [], "it requires features"),
             ("a module", flat_kernel(), ["-initrd", "one,missing"], "-initrd: cannot open 'missing'")):
-        run = Run(emulator, kernel, *options)
+        run = start(emulator, kernel, *options)
         expect(f"{name} is refused", (run.status, wanted in run.error), (1, True))
 
 
-def main():
-    emulator = str(Path(sys.argv[1]).resolve())
-    if not Path("/usr/share/seabios/bios-256k.bin").exists():
-        print("SeaBIOS is not installed")
-        return 77
-    for test in (test_flat, test_elf, test_modules, test_text_mode, test_no_such_mode, test_isa, test_refusals):
-        test(emulator)
-    print("\n".join(FAULTS) or "all as expected")
-    return 1 if FAULTS else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_tests(sys.argv, [test_flat, test_elf, test_modules, test_text_mode, test_no_such_mode, test_isa,
+                                  test_refusals]))
