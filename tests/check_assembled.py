@@ -15,9 +15,10 @@ BYTES_A_LINE = 16
 
 
 def assemble(source):
-    with tempfile.NamedTemporaryFile() as out:
-        subprocess.run(["nasm", "-f", "bin", "-o", out.name, source.name], check=True, cwd=source.parent)
-        return Path(out.name).read_bytes()
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "out"
+        subprocess.run(["nasm", "-f", "bin", "-o", out, source.name], check=True, cwd=source.parent)
+        return out.read_bytes()
 
 
 def as_text(data):

@@ -129,6 +129,7 @@ private:
     base::Status build_ide();
     base::Status build_floppies();
     base::Status build_firmware();
+    base::Status add_kernel();
     void build_inputs();
 
     void add(Device& device) { devices_.push_back(&device); }

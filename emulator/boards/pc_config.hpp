@@ -3,6 +3,7 @@
 
 #include "base/result.hpp"
 #include "emulator/devices/block/geometry.hpp"
+#include "emulator/devices/firmware/multiboot.hpp"
 #include "emulator/machine/device.hpp"
 #include "imgtool/disk.hpp"
 
@@ -62,10 +63,11 @@ struct PcConfig {
         true; // false: a floppy is booted whatever its boot sector ends in
     i64 rtc_start_seconds = 946'684'800; // 2000-01-01, the guest's local time
 
-    // Linux boot protocol; an empty kernel means none.
+    // A kernel that is started directly: a Multiboot kernel or Linux; empty: none.
     std::vector<u8> kernel;
-    std::vector<u8> initrd;
     std::string command_line;
+    std::vector<u8> initrd;                   // Linux's
+    std::vector<devices::BootModule> modules; // Multiboot's
 
     MediumOpener open_medium;
     /// Told what became of a media change that failed.

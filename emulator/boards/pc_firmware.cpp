@@ -133,7 +133,9 @@ Status PcBoard::build_firmware()
     firmware.boot_menu_wait_ms = config_.boot_menu_wait_ms;
     firmware.irq0_to_pin2 = config_.has_pci;
     if (!config_.kernel.empty()) {
-        firmware.boot_order.emplace_back(devices::kLinuxBootPath);
+        firmware.boot_order.emplace_back(devices::starts_by_multiboot(config_.kernel)
+                                             ? devices::kMultibootPath
+                                             : devices::kLinuxBootPath);
     }
     if (auto status = devices::fill_pc_firmware(*fw_cfg_, firmware); !status) {
         return status;
@@ -148,8 +150,16 @@ Status PcBoard::build_firmware()
             return status;
         }
     }
-    if (config_.kernel.empty()) {
-        return ok();
+    return config_.kernel.empty() ? ok() : add_kernel();
+}
+
+Status PcBoard::add_kernel()
+{
+    if (devices::starts_by_multiboot(config_.kernel)) {
+        return devices::add_multiboot(*fw_cfg_, {.kernel = std::move(config_.kernel),
+                                                 .command_line = config_.command_line,
+                                                 .modules = std::move(config_.modules),
+                                                 .ram_below_4g = config_.ram_bytes});
     }
     return devices::add_linux_boot(*fw_cfg_, {.kernel = std::move(config_.kernel),
                                               .initrd = std::move(config_.initrd),

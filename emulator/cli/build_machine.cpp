@@ -2,6 +2,7 @@
 
 #include "emulator/accel/x86_cpu.hpp"
 #include "emulator/cli/firmware.hpp"
+#include "emulator/cli/key_values.hpp"
 
 #include <algorithm>
 #include <cstdio>
@@ -58,6 +59,23 @@ base::Status load_firmware(const Options& options, PcConfig& config)
     return base::ok();
 }
 
+/// "FILE ARGUMENTS,FILE ARGUMENTS", a comma of a name written twice. Command lines begin with the
+/// file's name, as boot loaders give them.
+base::Status load_modules(const Options& options, PcConfig& config)
+{
+    config.command_line = options.kernel + (options.append.empty() ? "" : " ") + options.append;
+    u64 left = kMaxInitrd;
+    for (const std::string& text : split_at_commas(options.initrd)) {
+        auto bytes = read_file(text.substr(0, text.find(' ')), left);
+        if (!bytes) {
+            return std::move(bytes).error().in("-initrd");
+        }
+        left -= bytes.value().size();
+        config.modules.push_back({text, std::move(bytes).value()});
+    }
+    return base::ok();
+}
+
 base::Status load_kernel(const Options& options, PcConfig& config)
 {
     if (options.kernel.empty()) {
@@ -68,6 +86,9 @@ base::Status load_kernel(const Options& options, PcConfig& config)
         return std::move(kernel).error().in("-kernel");
     }
     config.kernel = std::move(kernel).value();
+    if (devices::starts_by_multiboot(config.kernel)) {
+        return load_modules(options, config);
+    }
     if (!options.initrd.empty()) {
         auto initrd = read_file(options.initrd, kMaxInitrd);
         if (!initrd) {

@@ -10,12 +10,10 @@ namespace emu::cli {
 
 using base::Errc;
 
-base::Result<KeyValues> KeyValues::parse(const std::string& text, const std::string& implied)
+std::vector<std::string> split_at_commas(const std::string& text)
 {
-    KeyValues result;
-    std::size_t at = 0;
-    bool first = true;
-    while (at <= text.size() && !text.empty()) {
+    std::vector<std::string> parts;
+    for (std::size_t at = 0; at < text.size(); ++at) { // past the comma
         std::string part;
         while (at < text.size()) {
             if (text[at] == ',') {
@@ -27,7 +25,16 @@ base::Result<KeyValues> KeyValues::parse(const std::string& text, const std::str
             }
             part += text[at++];
         }
-        ++at; // past the comma
+        parts.push_back(std::move(part));
+    }
+    return parts;
+}
+
+base::Result<KeyValues> KeyValues::parse(const std::string& text, const std::string& implied)
+{
+    KeyValues result;
+    bool first = true;
+    for (const std::string& part : split_at_commas(text)) {
         const std::size_t equals = part.find('=');
         if (part.empty()) {
             return base::fail(Errc::invalid_argument, "an empty part in '" + text + "'");
@@ -40,9 +47,6 @@ base::Result<KeyValues> KeyValues::parse(const std::string& text, const std::str
             result.values_.emplace_back(part, "on");
         }
         first = false;
-        if (at >= text.size()) {
-            break;
-        }
     }
     return result;
 }

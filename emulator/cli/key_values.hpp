@@ -36,6 +36,9 @@ private:
     std::vector<std::pair<std::string, std::string>> values_;
 };
 
+/// The parts between commas; a doubled comma stands for one. A comma at the end adds no part.
+std::vector<std::string> split_at_commas(const std::string& text);
+
 /// A decimal or 0x number. `what` names it in the error.
 base::Result<u64> parse_number(const std::string& text, const std::string& what);
 

@@ -57,7 +57,9 @@ void Vga::registers_changed()
         addressing_ = Addressing::linear;
     } else if ((memory_mode & kChain4) != 0) {
         addressing_ = Addressing::chain4;
-    } else if ((memory_mode & kSequential) == 0) {
+    } else if ((memory_mode & kSequential) == 0 && (r_.gfx[gfx::mode] & kHostOddEven) != 0) {
+        // The two bits are to be complements ("Memory Mode Register" bit 2). Where a guest leaves
+        // them at odds, addresses are taken as they are: GRUB's firmware loads its font so.
         addressing_ = Addressing::odd_even;
     } else {
         addressing_ = Addressing::planar;
@@ -134,10 +136,8 @@ u8 Vga::read_memory(u64 offset)
         address >>= 2;
         break;
     case Addressing::odd_even:
-        if ((r_.gfx[gfx::mode] & kHostOddEven) != 0) {
-            plane = static_cast<u8>((plane & 2) | (address & 1));
-            address >>= 1;
-        }
+        plane = static_cast<u8>((plane & 2) | (address & 1));
+        address >>= 1;
         break;
     case Addressing::planar:
         if (dispi_.enabled()) {

@@ -64,9 +64,17 @@ Vga::Timing Vga::timing() const
     const u32 dots = (c[crtc::horizontal_total] + 5u) * width;
     const u64 clock = (r_.misc_output & 0x0c) == 0x04 ? 28'322'000 : 25'175'000; // Hz
     const u64 divided = half_clock() ? clock / 2 : clock;
-    const bool programmed = visible > 1 && total > visible / 2 && columns() > 1;
-    if (!programmed) {
+    if (visible <= 1 || columns() <= 1) {
         return {900, 449, kDefaultWidth, kDefaultHeight, 412, 2, kSecond / 70};
+    }
+    if (total <= visible / 2) { // firmware of virtual machines (GRUB's) sets no more than the size
+        return {columns() * width + 180,
+                visible + 49,
+                columns() * width,
+                visible,
+                visible + 12,
+                2,
+                kSecond / 70};
     }
     const u32 retrace_lines = (retrace_end - retrace) & 15;
     return {dots,

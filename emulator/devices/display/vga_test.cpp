@@ -75,6 +75,36 @@ TEST_CASE("vga: text mode puts even bytes into plane 0 and odd ones into plane 1
     CHECK(m.peek(0xa0000) == 0xff);
 }
 
+TEST_CASE("vga: odd/even needs both of its bits; with one of them addresses are taken as they are")
+{
+    VgaMachine m;
+    m.index(0x3c4, 2, 0x04); // plane 2
+    m.index(0x3c4, 4, 0x00); // odd/even
+    m.index(0x3ce, 4, 0x02);
+    m.index(0x3ce, 5, 0x00); // not odd/even
+    m.index(0x3ce, 6, 0x00);
+    m.index(0x3ce, 8, 0xff);
+    m.poke(0xa0020, 0x11);
+    m.poke(0xa0021, 0x22);
+
+    CHECK(m.vram.data()[0x20 * 4 + 2] == 0x11);
+    CHECK(m.vram.data()[0x21 * 4 + 2] == 0x22);
+    CHECK(m.peek(0xa0021) == 0x22);
+}
+
+TEST_CASE("vga: a screen of which only the size is set has that size")
+{
+    VgaMachine m;
+    m.out(0x3c2, 0x63);
+    m.index(0x3c4, 1, 0x01);
+    m.index(0x3d4, 0x01, 0x4f);
+    m.index(0x3d4, 0x07, 0x02);
+    m.index(0x3d4, 0x12, 0x8f);
+
+    CHECK(m.frame().width == 640);
+    CHECK(m.frame().height == 400);
+}
+
 TEST_CASE("vga: the text screen has the characters, attributes and cursor")
 {
     VgaMachine m;

@@ -1,10 +1,10 @@
 #include "emulator/devices/firmware/linux_boot.hpp"
 
 #include "base/endian.hpp"
+#include "emulator/devices/firmware/option_rom.hpp"
 
 #include <algorithm>
 #include <charconv>
-#include <numeric>
 
 namespace emu::devices {
 
@@ -15,9 +15,6 @@ using namespace base;
 constexpr u8 kRom[] = {
 #include "emulator/devices/firmware/linux_boot_rom.inc"
 };
-constexpr std::size_t kPnpHeader = 0x20; // and its layout, see the .asm file
-constexpr std::size_t kPnpChecksum = kPnpHeader + 9;
-constexpr std::size_t kPnpSize = 32;
 
 // Offsets in the real-mode header ("The Real-Mode Kernel Header")
 enum HeaderOffset : std::size_t {
@@ -185,14 +182,13 @@ void add_part(FwCfg& fw_cfg, std::array<u16, 3> keys, u64 address, std::vector<u
 
 std::vector<u8> linux_boot_rom()
 {
-    std::vector<u8> rom{std::begin(kRom), std::end(kRom)};
-    const auto sum = [&rom](std::size_t from, std::size_t count) {
-        const auto begin = rom.begin() + static_cast<std::ptrdiff_t>(from);
-        return std::accumulate(begin, begin + static_cast<std::ptrdiff_t>(count), 0u);
-    };
-    rom[kPnpChecksum] = static_cast<u8>(0u - sum(kPnpHeader, kPnpSize));
-    rom.back() = static_cast<u8>(0u - sum(0, rom.size()));
-    return rom;
+    return finish_option_rom(kRom);
+}
+
+bool is_linux_kernel(std::span<const u8> file)
+{
+    return file.size() >= 0x400 && load_le<u16>(file, kBootFlag) == 0xaa55 &&
+           load_le<u32>(file, kMagic) == kHdrS;
 }
 
 base::Status add_linux_boot(FwCfg& fw_cfg, LinuxBootConfig config)

@@ -20,6 +20,9 @@ struct LinuxBootConfig {
 /// Put this first into PcFirmwareConfig::boot_order.
 inline constexpr std::string_view kLinuxBootPath = "/rom@genroms/linuxboot.bin";
 
+/// The file has the header of a Linux kernel, whether it can be started or not.
+bool is_linux_kernel(std::span<const u8> file);
+
 /// Checks the kernel, adapts its header and adds all items. Errors: `wrong_format` for a file that
 /// is no Linux kernel, `unsupported` for older protocols, `corrupt`, `invalid_argument` when
 /// something does not fit.

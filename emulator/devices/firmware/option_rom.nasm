@@ -34,25 +34,25 @@ maker:   db 'Menagerie', 0
 product: db %2, 0
 %endmacro
 
-; The routines `number` and `read`; ds is 0.
+; The routines `number` and `read`; ss is 0.
 %macro fw_cfg_routines 0
 ; eax = the 32-bit number in the item of key ax. Changes ecx, edx.
 number: mov ecx, 4
         mov edx, VALUE
         call read
-        mov eax, [VALUE]
+        mov eax, [ss:VALUE]
         ret
 
 ; Reads ecx bytes of the item of key ax to address edx. Changes eax, ecx, edx.
 read:   shl eax, 16
         mov ax, 0x000a              ; select, read
         bswap eax
-        mov [SCRATCH], eax
+        mov [ss:SCRATCH], eax
         bswap ecx
-        mov [SCRATCH + 4], ecx
-        mov dword [SCRATCH + 8], 0
+        mov [ss:SCRATCH + 4], ecx
+        mov dword [ss:SCRATCH + 8], 0
         bswap edx
-        mov [SCRATCH + 12], edx
+        mov [ss:SCRATCH + 12], edx
         mov dx, 0x514
         xor eax, eax
         out dx, eax
@@ -60,7 +60,7 @@ read:   shl eax, 16
         mov eax, SCRATCH
         bswap eax
         out dx, eax
-.wait:  test dword [SCRATCH], 0xfeffffff ; all but the error bit, in big-endian order
+.wait:  test dword [ss:SCRATCH], 0xfeffffff ; all but the error bit, in big-endian order
         jnz .wait
         ret
 %endmacro

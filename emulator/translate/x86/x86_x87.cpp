@@ -49,6 +49,14 @@ Flow fxsave(Emitter& e)
     return Flow::next;
 }
 
+// 0F AE /5, /6, /7 of registers: LFENCE, MFENCE, SFENCE. Memory is in order for the only CPU there
+// is. Deviation: they work where the others of SSE and SSE2 are undefined; U-Boot has them without
+// a look at CPUID.
+Flow fence(Emitter&)
+{
+    return Flow::next;
+}
+
 Flow mmx(Emitter& e)
 {
     const auto opcode = static_cast<u8>(e.insn.opcode);
@@ -117,6 +125,9 @@ constexpr std::array kRows{
     OpcodeRow{kTwoByte | 0x7e, 2, kAnyReg, kModRm, Imm::none, mmx_move, kFeatureMmx},
     OpcodeRow{kTwoByte | 0xae, 1, 0, kModRm | kMemOnly, Imm::none, fxsave, kFeatureFxsr},
     OpcodeRow{kTwoByte | 0xae, 1, 1, kModRm | kMemOnly, Imm::none, fxsave, kFeatureFxsr},
+    OpcodeRow{kTwoByte | 0xae, 1, 5, kModRm | kRegOnly, Imm::none, fence, kFeatureFxsr},
+    OpcodeRow{kTwoByte | 0xae, 1, 6, kModRm | kRegOnly, Imm::none, fence, kFeatureFxsr},
+    OpcodeRow{kTwoByte | 0xae, 1, 7, kModRm | kRegOnly, Imm::none, fence, kFeatureFxsr},
     mmx_row(0xd0, 48), // those of them that exist; see fpu::mmx_operation()
 };
 

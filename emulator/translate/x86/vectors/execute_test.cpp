@@ -59,6 +59,21 @@ TEST_CASE("x86 faults: XADD and CMPXCHG to an absent page change no register or 
     }
 }
 
+TEST_CASE("x86 fences: the register forms are instructions, the memory forms are not",
+          "[x86][execute]")
+{
+    for (const accel::Tier tier : kTiers) {
+        Guest guest{tier};
+        guest.state().set_reg32(kEax, 1);
+        // lfence; inc eax; mfence; inc eax; sfence; inc eax; clflush [eax]
+        guest.run({0x0f, 0xae, 0xe8, 0x40, 0x0f, 0xae, 0xf0, 0x40, 0x0f, 0xae, 0xf8, 0x40, 0x0f,
+                   0xae, 0x38});
+        CHECK(guest.vector_taken() == kInvalidOpcode);
+        CHECK(guest.state().reg32(kEax) == 4);
+        CHECK(guest.stacked(0) == Guest::kCode + 12);
+    }
+}
+
 TEST_CASE("x86 divide: errors raise #DE with the registers unchanged", "[x86][execute]")
 {
     for (const accel::Tier tier : kTiers) {
