@@ -47,6 +47,7 @@ TESTS_MAY_INCLUDE = {"emulator": ["base", "emulator", "imgtool"]}
 LIBRARIES = {
     "CLI/": ["imgtool/cli", "emulator/cli", "zoo/cli"],
     "SDL": ["emulator/hostio"],
+    "capstone/": ["emulator/debug"],
     "curl/": ["imgtool/source", "zoo/fetch"],
     "archive": ["imgtool/source", "zoo/unpack"],
     "toml++/": ["emulator/script", "zoo/recipe"],
