@@ -50,6 +50,7 @@ SKIPPERS = ["*_test.cpp", "imgtool/tests/*.hpp"]
 LIBRARIES = {
     "CLI/": ["imgtool/cli", "emulator/cli", "zoo/cli"],
     "SDL": ["emulator/hostio"],
+    "capstone/": ["emulator/debug"],
     "curl/": ["imgtool/source", "zoo/fetch"],
     "archive": ["imgtool/source", "zoo/unpack"],
     "toml++/": ["emulator/script", "zoo/recipe"],

@@ -1,6 +1,7 @@
 #include "emulator/accel/x86_cpu.hpp"
 
 #include "emulator/accel/x86_engine.hpp"
+#include "emulator/accel/x86_registers_text.hpp"
 
 #include <algorithm>
 #include <fmt/format.h>
@@ -71,7 +72,10 @@ public:
         interrupt_execution();
     }
 
-    std::string registers_text() override;
+    std::string registers_text() override
+    {
+        return x86_registers_text(state_, engine_.world().memory->a20());
+    }
     std::string translator_text() override;
     std::optional<u64> virtual_to_physical(u64 address) override
     {
@@ -81,6 +85,11 @@ public:
     {
         return static_cast<u32>(state_.seg[x86::kCs].base + state_.pc);
     }
+    std::optional<u64> register_value(std::string_view name) override
+    {
+        return x86_register_value(state_, name);
+    }
+    unsigned code_bits() override { return state_.seg[x86::kCs].big ? 32 : 16; }
 
 private:
     /// Ends run_some() at the next instruction boundary: no budget is left behind the current one.
@@ -159,37 +168,6 @@ void X86Cpu::single_step()
     if (stepping && completed && x86::after_instruction(state_, trap_flag)) {
         x86::deliver_debug_trap(state_);
     }
-}
-
-std::string segment_line(const char* name, const x86::Segment& s)
-{
-    return fmt::format("{:3}={:04x} {:08x} {:08x} type={:02x} dpl={}{}{}\n", name, s.selector,
-                       s.base, s.limit, s.type, s.dpl, s.present ? " P" : "", s.big ? " B" : "");
-}
-
-std::string X86Cpu::registers_text()
-{
-    const auto r = [this](unsigned n) { return state_.reg32(n); };
-    std::string text = fmt::format(
-        "EAX={:08x} EBX={:08x} ECX={:08x} EDX={:08x}\nESI={:08x} EDI={:08x} EBP={:08x} "
-        "ESP={:08x}\nEIP={:08x} EFL={:08x} CPL={} HLT={} A20={} SMM={}\n",
-        r(x86::kEax), r(x86::kEbx), r(x86::kEcx), r(x86::kEdx), r(x86::kEsi), r(x86::kEdi),
-        r(x86::kEbp), r(x86::kEsp), state_.pc, state_.full_eflags(), state_.cpl,
-        state_.halted ? 1 : 0, engine_.world().memory->a20() ? 1 : 0, state_.in_smm ? 1 : 0);
-    constexpr std::array<const char*, x86::kSegments> kNames{"ES", "CS", "SS", "DS", "FS", "GS"};
-    for (unsigned i = 0; i < x86::kSegments; ++i) {
-        text += segment_line(kNames[i], state_.seg[i]);
-    }
-    text += segment_line("LDT", state_.ldtr) + segment_line("TR", state_.tr);
-    text += fmt::format("GDT= {:08x} {:04x}\nIDT= {:08x} {:04x}\n", state_.gdtr.base,
-                        state_.gdtr.limit, state_.idtr.base, state_.idtr.limit);
-    text += fmt::format("CR0={:08x} CR2={:08x} CR3={:08x} CR4={:08x}\n", state_.cr0, state_.cr2,
-                        state_.cr3, state_.cr4);
-    text +=
-        fmt::format("DR0={:08x} DR1={:08x} DR2={:08x} DR3={:08x} DR6={:08x} DR7={:08x}\n",
-                    state_.dr[0], state_.dr[1], state_.dr[2], state_.dr[3], state_.dr6, state_.dr7);
-    text += fmt::format("instructions={}\n", state_.retired());
-    return text;
 }
 
 std::string X86Cpu::translator_text()

@@ -198,3 +198,31 @@ TEST_CASE("x86 cpu: an interrupt waits for the instruction behind STI", "[accel]
 
     CHECK(program.shows("ESI=00000001"));
 }
+
+TEST_CASE("x86 cpu: monitors see each register by its name, and the x87's", "[accel]")
+{
+    Program program{Tier::automatic,
+                    {0x66, 0xb8, 0x78, 0x56, 0x34, 0x12, // mov eax, 12345678h
+                     0xbb, 0x00, 0x20,                   // mov bx, 2000h
+                     0x8e, 0xdb,                         // mov ds, bx
+                     0xdb, 0xe3,                         // fninit
+                     0xd9, 0xe8,                         // fld1
+                     0xf4}};                             // hlt
+
+    program.run(100, 100);
+
+    Cpu& cpu = *program.machine.cpu;
+    CHECK(cpu.register_value("eax") == 0x12345678u);
+    CHECK(cpu.register_value("ax") == 0x5678u);
+    CHECK(cpu.register_value("ah") == 0x56u);
+    CHECK(cpu.register_value("ds") == 0x2000u);
+    CHECK(cpu.register_value("ds.base") == 0x20000u);
+    CHECK(cpu.register_value("ds.limit") == 0xffffu);
+    CHECK(cpu.register_value("eip") == 0x1010u);
+    CHECK_FALSE(cpu.register_value("rax"));
+    CHECK_FALSE(cpu.register_value("ds.foo"));
+    CHECK_FALSE(cpu.register_value(""));
+    CHECK(cpu.code_bits() == 16);
+    CHECK(program.shows("FCW=037f FSW=3800 [ST=7] FTW=80\n"));
+    CHECK(program.shows("FPR7=8000000000000000 3fff\n"));
+}

@@ -89,6 +89,10 @@ public:
     devices::I8042& keyboard_controller() { return *keyboard_controller_; }
     devices::Uart16550& serial(unsigned index) { return *uarts_[index & 1]; }
     devices::pci::PciBus* pci() { return pci_.get(); }
+    const devices::pci::PciBus* pci() const { return pci_.get(); }    // null: isapc
+    const devices::IoApic* io_apic() const { return io_apic_.get(); } // likewise
+    const devices::I8259Pair& pic() const { return *pic_; }
+    const IsaInterrupts& interrupts() const { return *interrupts_; }
     bool speaker_on() const { return port61_->speaker_enabled(); }
     u32 speaker_divisor() const { return timer_->divisor2(); }
     u8 checkpoint() const { return checkpoint_.last(); }

@@ -10,6 +10,7 @@ Wire IsaInterrupts::source(unsigned irq)
         sources_[irq] = level ? sources_[irq] | bit : sources_[irq] & ~bit;
         const bool after = sources_[irq] != 0;
         if (before != after) {
+            raised_[irq] += after ? 1 : 0;
             listener_(irq, after);
         }
     }};

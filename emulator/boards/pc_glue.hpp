@@ -21,6 +21,8 @@ public:
     /// A new source (at most 32 a line).
     Wire source(unsigned irq);
     bool level(unsigned irq) const { return sources_[irq] != 0; }
+    /// How often the line rose since power-on. For monitors: no guest sees it.
+    u64 raised(unsigned irq) const { return raised_[irq]; }
 
     std::string_view name() const override { return "isa-interrupts"; }
     void reset() override;
@@ -30,6 +32,7 @@ private:
     Listener listener_;
     std::array<u32, kLines> sources_{};    // a bit for each source that drives the line
     std::array<unsigned, kLines> wired_{}; // sources given out
+    std::array<u64, kLines> raised_{};
 };
 
 /// FERR# to interrupt 13 and back through port F0h, as the AT did it.

@@ -1,4 +1,5 @@
 #include "emulator/boards/pc.hpp"
+#include "emulator/boards/pc_report.hpp"
 
 #include "emulator/devices/block/memory_disk.hpp"
 
@@ -485,4 +486,55 @@ TEST_CASE("pc: the refresh bit of port 61h toggles while a loop does nothing but
     }
 
     CHECK(toggles == 198); // one in 15.085 us
+}
+
+TEST_CASE("pc: reports for monitors name functions, pins and lines")
+{
+    Machine pc;
+    pc.out(0xcf8, 0x8000'0000 | 1 << 11 | 1 << 8 | 0x20, 4); // the IDE's bus master BAR
+    pc.out(0xcfc, 0xc001, 4);
+    pc.out(0xcf8, 0x8000'0000 | 1 << 11 | 1 << 8 | 0x04, 4);
+    pc.out(0xcfc, 1, 2);
+    pc.out(0x20, 0x11); // ICW1 to 4, then a mask
+    pc.out(0x21, 0x08);
+    pc.out(0x21, 0x04);
+    pc.out(0x21, 0x01);
+    pc.out(0x21, 0xb8);
+
+    const std::string pci = pci_report(*pc.board);
+    CHECK(pci.find("  Bus  0, device   0, function 0:\n    Host bridge: PCI device 8086:1237\n") !=
+          std::string::npos);
+    CHECK(pci.find("    IDE controller: PCI device 8086:7010\n") != std::string::npos);
+    CHECK(pci.find("      BAR4: I/O at 0xc000 [0xc00f].\n") != std::string::npos);
+    CHECK(pci.find("      BAR0: 32 bit prefetchable memory not mapped (16777216 bytes).\n") !=
+          std::string::npos);
+
+    CHECK(pic_report(*pc.board).find(
+              "pic0: irr=00 imr=b8 isr=00 hprio=0 irq_base=08 rr_sel=0 elcr=00 fnm=0\n") !=
+          std::string::npos);
+    CHECK(pic_report(*pc.board).find("  pin 23 0x0000000000010000 ") != std::string::npos);
+
+    CHECK(irq_report(*pc.board) == "IRQ statistics for isa-i8259:\n");
+
+    const std::string tree = qtree_report(*pc.board);
+    CHECK(tree.find("    dev: piix3-ide, id \"\"\n      addr = 01.1\n") != std::string::npos);
+    CHECK(
+        tree.find("      dev: serial0, id \"\"\n        isa ports 03f8-03ff\n        irq = 4\n") !=
+        std::string::npos);
+}
+
+TEST_CASE("pc: interrupt lines are counted as they rise")
+{
+    Machine pc;
+    pc.out(0x43, 0x34); // the timer's counter 0: a rate generator
+    pc.out(0x40, 100);
+    pc.out(0x40, 0);
+
+    for (int i = 0; i < 1000; ++i) { // a millisecond: the count takes 83.8 us
+        pc.in(0x61);
+        pc.board->clock().run_due_timers();
+    }
+
+    // Eleven periods, and the output goes high when the mode is set.
+    CHECK(irq_report(*pc.board) == "IRQ statistics for isa-i8259:\n 0: 12\n");
 }

@@ -1,5 +1,6 @@
 #include "emulator/cli/session.hpp"
 
+#include "emulator/boards/pc_report.hpp"
 #include "emulator/cli/build_machine.hpp"
 #include "emulator/cli/consoles.hpp"
 #include "emulator/cli/host_guard.hpp"
@@ -315,6 +316,19 @@ bool Session::connect_control()
     for (const auto& slot : built_->slots) {
         target_.blocks.push_back(slot.get());
     }
+    target_.board_report = [&board = *built_->board](debug::BoardReport report) {
+        switch (report) {
+        case debug::BoardReport::pci:
+            return boards::pci_report(board);
+        case debug::BoardReport::pic:
+            return boards::pic_report(board);
+        case debug::BoardReport::irq:
+            return boards::irq_report(board);
+        case debug::BoardReport::qtree:
+            break;
+        }
+        return boards::qtree_report(board);
+    };
     target_.chars = [this] {
         std::vector<debug::CharSlot> list;
         for (auto& [label, description] : consoles_->list()) {

@@ -1,3 +1,4 @@
+#include "emulator/debug/disassembler.hpp"
 #include "emulator/debug/monitor.hpp"
 #include "emulator/debug/qmp.hpp"
 #include "emulator/machine/fake_machine.hpp"
@@ -35,6 +36,23 @@ public:
                  "," + std::to_string(buttons) + " ";
     }
     std::string notes;
+};
+
+/// With two registers, and code that is 16 or 32 bits wide.
+class NamedCpu : public FakeCpu {
+public:
+    using FakeCpu::FakeCpu;
+    u64 program_counter() override { return 0x123; }
+    std::optional<u64> virtual_to_physical(u64 address) override
+    {
+        return address < 0x20000 ? std::optional{address} : std::nullopt;
+    }
+    std::optional<u64> register_value(std::string_view name) override
+    {
+        return name == "eax" ? std::optional<u64>{0x1000} : std::nullopt;
+    }
+    unsigned code_bits() override { return bits; }
+    unsigned bits = 32;
 };
 
 struct Rig {
@@ -84,7 +102,7 @@ struct Rig {
     }
 
     Clock clock{1'000'000};
-    FakeCpu cpu{clock};
+    NamedCpu cpu{clock};
     AddressSpace memory;
     PortSpace ports;
     RamBlock ram{"pc.ram", 0x10000};
@@ -117,8 +135,78 @@ TEST_CASE("monitor: memory dumps in QEMU's form")
     CHECK(rig.monitor.execute("xp /2xw 0x1000") == "0000000000001000: 0x12345678 0xfffffffe\n");
     CHECK(rig.monitor.execute("xp/2xb 0x1000") == "0000000000001000: 0x78 0x56\n");
     CHECK(rig.monitor.execute("x/1dw 0x1000+4") == "00001004: -2\n");
-    CHECK(rig.monitor.execute("xp/1i 0") == "format 'i': there is no disassembler yet\n");
-    CHECK(rig.monitor.execute("xp/1x zero") == "invalid address: 'zero'\n");
+    CHECK(rig.monitor.execute("x/1dw 0x1000 + 2*2") == "00001004: -2\n");
+    CHECK(rig.monitor.execute("xp/1x zero") == "invalid char 'z' in expression\n");
+    CHECK(rig.monitor.execute("xp/1x") == "unexpected end of expression\n");
+    CHECK(rig.monitor.execute("xp/1q 0") == "invalid char in format: 'q'\n");
+}
+
+TEST_CASE("monitor: code in 16 and 32 bits, with what cannot be read or is no code")
+{
+    if (!disassemble({}, 0, CodeWidth::bits32)) {
+        WARN("skipped: the host has no libcapstone");
+        return;
+    }
+    Rig rig;
+    constexpr std::array<u8, 9> kCode{0xea, 0x5b, 0xe0, 0x00, 0xf0, 0x66, 0x90, 0x0f, 0x0a};
+    rig.memory.write(0x1000, kCode);
+
+    rig.cpu.bits = 16;
+    CHECK(rig.monitor.execute("xp/1i 0x1000") ==
+          "0x00001000:  ea 5b e0 00 f0           ljmpw    $0xf000:$0xe05b\n");
+    rig.cpu.bits = 32;
+    CHECK(rig.monitor.execute("x/2i 0x1005") ==
+          "0x00001005:  66 90                    nop      \n"
+          "0x00001007:  0f                       .byte    0x0f\n");
+    CHECK(rig.monitor.execute("x/1i 0x20000") == "0x00020000: unable to read memory\n");
+}
+
+TEST_CASE("monitor: print calculates as QEMU's does")
+{
+    Rig rig;
+
+    CHECK(rig.monitor.execute("p/x $eax+4") == "0x1004\n");
+    CHECK(rig.monitor.execute("print $pc") == "0x123\n");
+    CHECK(rig.monitor.execute("p 0") == "0\n");
+    CHECK(rig.monitor.execute("p/d -7") == "-7\n");
+    CHECK(rig.monitor.execute("p/u -1") == "18446744073709551615\n");
+    CHECK(rig.monitor.execute("p/o 8") == "010\n");
+    CHECK(rig.monitor.execute("p/c 65") == "'A'\n");
+    CHECK(rig.monitor.execute("p $ebx") == "unknown register\n");
+    CHECK(rig.monitor.execute("p") == "unexpected end of expression\n");
+}
+
+TEST_CASE("monitor: nmi and inject-nmi press the machine's button, as recorded input")
+{
+    Rig rig;
+
+    CHECK(rig.monitor.execute("nmi") == "Error: the machine takes no input now\n"); // has none
+    struct Switches : InputSink {
+        std::string text;
+        void deliver(std::span<const u8> payload) override
+        {
+            text.append(payload.begin(), payload.end());
+        }
+    } switches;
+    rig.machine.door().add_sink("system", switches);
+    CHECK(rig.monitor.execute("nmi").empty());
+    CHECK(rig.qmp(R"({"execute": "inject-nmi"})") == Json{{"return", Json::object()}});
+    REQUIRE(rig.machine.door().deliver_due(rig.clock, [] {}));
+    CHECK(switches.text == "nminmi");
+}
+
+TEST_CASE("monitor: what the board tells is shown as it is")
+{
+    Rig rig;
+
+    CHECK(rig.monitor.execute("info pci").empty()); // no board
+    rig.target.board_report = [](BoardReport report) {
+        return report == BoardReport::pic ? std::string{"pic0\n"} : std::string{"other\n"};
+    };
+    CHECK(rig.monitor.execute("info pic") == "pic0\n");
+    CHECK(rig.monitor.execute("info qtree") == "other\n");
+    CHECK(rig.monitor.execute("info cpus") ==
+          "* CPU #0: thread_id=" + std::to_string(::gettid()) + "\n");
 }
 
 TEST_CASE("monitor: input, status and what it does not know")
@@ -132,7 +220,7 @@ TEST_CASE("monitor: input, status and what it does not know")
     CHECK(rig.monitor.execute("sendkey frob") == "unknown key: 'frob'\n");
     CHECK(rig.monitor.execute("info status") == "VM status: running\n");
     CHECK(rig.monitor.execute("savevm x") == "unknown command: 'savevm'\n");
-    CHECK(rig.monitor.execute("info qtree") == "unknown command: 'info qtree'\n");
+    CHECK(rig.monitor.execute("info usb") == "unknown command: 'info usb'\n");
     CHECK(rig.monitor.execute("pmemsave 1").starts_with("pmemsave: wrong number of arguments"));
     CHECK(rig.monitor.execute("\"").starts_with("Error: a quotation mark"));
     CHECK(rig.monitor.execute("info mtree").find("pc.ram") != std::string::npos);

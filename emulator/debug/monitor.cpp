@@ -1,11 +1,15 @@
 #include "emulator/debug/monitor.hpp"
 
+#include "emulator/debug/expression.hpp"
+
 #include <charconv>
 #include <fmt/format.h>
 
 namespace emu::debug {
 
 namespace {
+
+constexpr std::size_t kAnyWords = 4096; // of an expression
 
 std::string error_text(const base::Status& status)
 {
@@ -27,10 +31,12 @@ std::span<const Monitor::Command> Monitor::commands()
          &Monitor::pmemsave},
         {"memsave", "", "addr size file", "save to disk virtual memory dump", 3, 3,
          &Monitor::memsave},
-        {"xp", "", "/fmt addr", "physical memory dump starting at 'addr'", 1, 2,
+        {"xp", "", "/fmt addr", "physical memory dump starting at 'addr'", 1, kAnyWords,
          &Monitor::examine_physical},
-        {"x", "", "/fmt addr", "virtual memory dump starting at 'addr'", 1, 2,
+        {"x", "", "/fmt addr", "virtual memory dump starting at 'addr'", 1, kAnyWords,
          &Monitor::examine_linear},
+        {"print", "p", "/fmt expr", "print expression value (use $reg for CPU register access)", 0,
+         kAnyWords, &Monitor::print},
         {"sendkey", "", "keys [hold_ms]", "send keys to the VM (e.g. 'sendkey ctrl-alt-f1')", 1, 2,
          &Monitor::sendkey},
         {"mouse_move", "", "dx dy [dz]", "send mouse move events", 2, 3, &Monitor::mouse_move},
@@ -41,6 +47,7 @@ std::span<const Monitor::Command> Monitor::commands()
         {"system_reset", "", "", "reset the system", 0, 0, &Monitor::system_reset},
         {"system_powerdown", "", "", "send system power down event", 0, 0,
          &Monitor::system_powerdown},
+        {"nmi", "", "", "inject an NMI", 0, 0, &Monitor::nmi},
         {"eject", "", "[-f] device", "eject a removable medium (use -f to force it)", 1, 2,
          &Monitor::eject},
         {"change", "", "device filename [format [read-only-mode]]", "change a removable medium", 2,
@@ -56,6 +63,12 @@ std::span<const Monitor::Command> Monitor::info_commands()
         {"status", "", "", "show the current VM status (running|paused)", 0, 0,
          &Monitor::info_status},
         {"registers", "", "", "show the cpu registers", 0, 1, &Monitor::info_registers},
+        {"cpus", "", "", "show infos for each CPU", 0, 0, &Monitor::info_cpus},
+        {"pci", "", "", "show PCI info", 0, 0, &Monitor::info_board<BoardReport::pci>},
+        {"pic", "", "", "show PIC state", 0, 0, &Monitor::info_board<BoardReport::pic>},
+        {"irq", "", "", "show the interrupts statistics", 0, 0,
+         &Monitor::info_board<BoardReport::irq>},
+        {"qtree", "", "", "show device tree", 0, 0, &Monitor::info_board<BoardReport::qtree>},
         {"jit", "", "", "show the translator's figures", 0, 0, &Monitor::info_jit},
         {"block", "", "", "show the block devices", 0, 1, &Monitor::info_block},
         {"chardev", "", "", "show the character devices", 0, 0, &Monitor::info_chardev},
@@ -123,34 +136,12 @@ base::Result<std::vector<std::string>> split_words(std::string_view line)
     return words;
 }
 
-std::optional<u64> parse_expression(const std::string& text, u64 program_counter)
+base::Result<u64> Monitor::number(std::string_view expression) const
 {
-    u64 sum = 0;
-    std::size_t at = 0;
-    bool minus = false;
-    while (at < text.size()) {
-        const std::size_t end = std::min(text.find_first_of("+-", at), text.size());
-        std::string_view term{text.data() + at, end - at};
-        u64 value = 0;
-        if (term == "$pc" || term == "$eip") {
-            value = program_counter;
-        } else {
-            const bool hex = term.starts_with("0x") || term.starts_with("0X");
-            term.remove_prefix(hex ? 2 : 0);
-            const auto [stop, error] =
-                std::from_chars(term.data(), term.data() + term.size(), value, hex ? 16 : 10);
-            if (error != std::errc{} || stop != term.data() + term.size()) {
-                return std::nullopt;
-            }
-        }
-        sum = minus ? sum - value : sum + value;
-        if (end == text.size()) {
-            return sum;
-        }
-        minus = text[end] == '-';
-        at = end + 1;
-    }
-    return std::nullopt;
+    Cpu& cpu = target_.machine->cpu();
+    return evaluate(expression, [&cpu](std::string_view name) {
+        return name == "pc" ? std::optional{cpu.program_counter()} : cpu.register_value(name);
+    });
 }
 
 std::string Monitor::execute(std::string_view line)
@@ -229,26 +220,30 @@ std::string Monitor::screendump(const Words& words)
     return error_text(debug::screendump(target_, file, format));
 }
 
+std::string Monitor::save(const Words& words, Addressing addressing)
+{
+    const auto address = number(words[0]);
+    const auto size = number(words[1]);
+    if (!address || !size) {
+        return (address ? size : address).error().message + "\n";
+    }
+    return error_text(save_memory(target_, address.value(), size.value(), words[2], addressing));
+}
+
 std::string Monitor::pmemsave(const Words& words)
 {
-    const u64 pc = target_.machine->cpu().program_counter();
-    const auto address = parse_expression(words[0], pc);
-    const auto size = parse_expression(words[1], pc);
-    if (!address || !size) {
-        return "pmemsave: address and size must be numbers\n";
-    }
-    return error_text(save_memory(target_, *address, *size, words[2], Addressing::physical));
+    return save(words, Addressing::physical);
 }
 
 std::string Monitor::memsave(const Words& words)
 {
-    const u64 pc = target_.machine->cpu().program_counter();
-    const auto address = parse_expression(words[0], pc);
-    const auto size = parse_expression(words[1], pc);
-    if (!address || !size) {
-        return "memsave: address and size must be numbers\n";
-    }
-    return error_text(save_memory(target_, *address, *size, words[2], Addressing::linear));
+    return save(words, Addressing::linear);
+}
+
+/// Goes in as recorded input, as all that comes from outside.
+std::string Monitor::nmi(const Words&)
+{
+    return error_text(inject_nmi(target_));
 }
 
 std::string Monitor::sendkey(const Words& words)
@@ -257,12 +252,12 @@ std::string Monitor::sendkey(const Words& words)
     if (!keys) {
         return keys.error().message + "\n";
     }
-    const auto hold = words.size() > 1 ? parse_expression(words[1], 0) : u64{100};
+    const auto hold = words.size() > 1 ? number(words[1]) : base::Result<u64>{u64{100}};
     constexpr u64 kMaxHold = 100'000; // ms
-    if (!hold || *hold > kMaxHold) {
+    if (!hold || hold.value() > kMaxHold) {
         return "sendkey: the hold time is a number of milliseconds up to 100000\n";
     }
-    keys_.send(std::move(keys).value(), *hold);
+    keys_.send(std::move(keys).value(), hold.value());
     return {};
 }
 

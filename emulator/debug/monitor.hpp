@@ -10,6 +10,13 @@
 
 namespace emu::debug {
 
+/// How memory or a number is shown: "/16xb".
+struct DumpFormat {
+    u64 count = 1;
+    char style = 'x';  // x d u o c i
+    unsigned size = 4; // bytes
+};
+
 class Monitor {
 public:
     explicit Monitor(Target& target) : target_{target}, keys_{target} {}
@@ -44,6 +51,8 @@ private:
     std::string examine_physical(const Words& words);
     std::string examine_linear(const Words& words);
     std::string examine(const Words& words, Addressing addressing);
+    std::string print(const Words& words);
+    std::string nmi(const Words& words);
     std::string sendkey(const Words& words);
     std::string mouse_move(const Words& words);
     std::string mouse_button(const Words& words);
@@ -55,6 +64,16 @@ private:
     std::string eject(const Words& words);
     std::string change(const Words& words);
 
+    struct Examined {
+        DumpFormat format;
+        u64 value = 0;
+    };
+    base::Result<Examined> parse_examined(const Words& words) const;
+    std::string examine_data(const DumpFormat& format, u64 address, Addressing addressing) const;
+    std::string examine_code(u64 count, u64 address, Addressing addressing) const;
+    base::Result<u64> number(std::string_view expression) const;
+    std::string save(const Words& words, Addressing addressing);
+
     std::string info_status(const Words& words);
     std::string info_registers(const Words& words);
     std::string info_jit(const Words& words);
@@ -64,14 +83,15 @@ private:
     std::string info_version(const Words& words);
     std::string info_name(const Words& words);
     std::string info_replay(const Words& words);
+    std::string info_cpus(const Words& words);
+    /// What the board tells about a part of it.
+    template <BoardReport report>
+    std::string info_board(const Words& words);
 
     Target& target_;
     KeySender keys_;
     u8 buttons_ = 0;
 };
-
-/// "0x1000+16", "$pc": a sum of numbers. Nothing when it is none.
-std::optional<u64> parse_expression(const std::string& text, u64 program_counter);
 
 /// Splits a command line; double quotes keep blanks together, \" and \\ inside them.
 base::Result<std::vector<std::string>> split_words(std::string_view line);

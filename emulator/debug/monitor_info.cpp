@@ -1,88 +1,14 @@
-// The monitor's commands that only look: info and memory dumps.
+// The monitor's info commands.
 #include "emulator/debug/monitor.hpp"
 #include "emulator/machine/port_space.hpp"
 
 #include <algorithm>
-#include <charconv>
 #include <fmt/format.h>
+#include <unistd.h>
 
 namespace emu::debug {
 
 namespace {
-
-struct DumpFormat {
-    u64 count = 1;
-    char style = 'x';  // x d u o c
-    unsigned size = 4; // bytes
-};
-
-/// "/16xb": a count, a style and a size (b, h, w, g), in QEMU's order.
-base::Result<DumpFormat> parse_format(const std::string& text)
-{
-    DumpFormat format;
-    std::size_t at = 1;
-    std::size_t digits = at;
-    while (digits < text.size() && text[digits] >= '0' && text[digits] <= '9') {
-        ++digits;
-    }
-    if (digits > at) {
-        std::from_chars(text.data() + at, text.data() + digits, format.count);
-    }
-    constexpr u64 kMaxItems = 65536;
-    if (format.count == 0 || format.count > kMaxItems) {
-        return base::fail(base::Errc::invalid_argument, "the count is a number up to 65536");
-    }
-    for (const char c : std::string_view{text}.substr(digits)) {
-        switch (c) {
-        case 'x':
-        case 'd':
-        case 'u':
-        case 'o':
-        case 'c':
-            format.style = c;
-            break;
-        case 'b':
-            format.size = 1;
-            break;
-        case 'h':
-            format.size = 2;
-            break;
-        case 'w':
-            format.size = 4;
-            break;
-        case 'g':
-            format.size = 8;
-            break;
-        case 'i':
-            return base::fail(base::Errc::unsupported, "format 'i': there is no disassembler yet");
-        default:
-            return base::fail(base::Errc::invalid_argument,
-                              std::string{"invalid char in format: '"} + c + "'");
-        }
-    }
-    return format;
-}
-
-std::string item_text(const DumpFormat& format, u64 value)
-{
-    switch (format.style) {
-    case 'd': {
-        const unsigned shift = 64 - 8 * format.size;
-        return fmt::format("{}", static_cast<base::i64>(value << shift) >> shift);
-    }
-    case 'u':
-        return fmt::format("{}", value);
-    case 'o':
-        return fmt::format("{:#o}", value);
-    case 'c': {
-        const char c = static_cast<char>(value);
-        return c >= 0x20 && c < 0x7f ? fmt::format("'{}'", c)
-                                     : fmt::format("'\\x{:02x}'", value & 0xff);
-    }
-    default:
-        return fmt::format("0x{:0{}x}", value, format.size * 2);
-    }
-}
 
 std::string size_text(u64 bytes)
 {
@@ -91,53 +17,6 @@ std::string size_text(u64 bytes)
 }
 
 } // namespace
-
-std::string Monitor::examine_physical(const Words& words)
-{
-    return examine(words, Addressing::physical);
-}
-
-std::string Monitor::examine_linear(const Words& words)
-{
-    return examine(words, Addressing::linear);
-}
-
-std::string Monitor::examine(const Words& words, Addressing addressing)
-{
-    DumpFormat format;
-    if (words[0].starts_with("/")) {
-        auto parsed = parse_format(words[0]);
-        if (!parsed || words.size() < 2) {
-            return (parsed ? "no address" : parsed.error().message) + "\n";
-        }
-        format = parsed.value();
-    }
-    auto address = parse_expression(words.back(), target_.machine->cpu().program_counter());
-    if (!address) {
-        return "invalid address: '" + words.back() + "'\n";
-    }
-    const u64 per_line = format.style == 'c' ? 16 : std::max<u64>(1, 16 / format.size);
-    std::string text;
-    for (u64 done = 0; done < format.count; ++done) {
-        std::array<u8, 8> bytes{};
-        const auto item = std::span{bytes}.first(format.size);
-        if (auto read = read_memory(target_, *address, item, addressing); !read) {
-            return text + (text.empty() || text.back() == '\n' ? "" : "\n") + read.error().message +
-                   "\n";
-        }
-        u64 value = 0;
-        for (unsigned i = 0; i < format.size; ++i) {
-            value |= u64{bytes[i]} << (8 * i);
-        }
-        if (done % per_line == 0) {
-            text += fmt::format("{}{:0{}x}:", done == 0 ? "" : "\n", *address,
-                                addressing == Addressing::physical ? 16 : 8);
-        }
-        text += " " + item_text(format, value);
-        *address += format.size;
-    }
-    return text + "\n";
-}
 
 std::string Monitor::info_status(const Words&)
 {
@@ -185,6 +64,22 @@ std::string Monitor::info_block(const Words& words)
     }
     return text;
 }
+
+std::string Monitor::info_cpus(const Words&)
+{
+    return fmt::format("* CPU #0: thread_id={}\n", ::gettid());
+}
+
+template <BoardReport report>
+std::string Monitor::info_board(const Words&)
+{
+    return target_.board_report ? target_.board_report(report) : std::string{};
+}
+
+template std::string Monitor::info_board<BoardReport::pci>(const Words&);
+template std::string Monitor::info_board<BoardReport::pic>(const Words&);
+template std::string Monitor::info_board<BoardReport::irq>(const Words&);
+template std::string Monitor::info_board<BoardReport::qtree>(const Words&);
 
 std::string Monitor::info_chardev(const Words&)
 {

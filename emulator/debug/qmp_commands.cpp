@@ -159,6 +159,11 @@ QmpResult system_powerdown(QmpContext& context, const Json&)
     return {};
 }
 
+QmpResult do_inject_nmi(QmpContext& context, const Json&)
+{
+    return from_status(inject_nmi(context.target));
+}
+
 QmpResult do_screendump(QmpContext& context, const Json& arguments)
 {
     const std::string format = text_or(arguments, "format", "ppm");
@@ -460,6 +465,7 @@ std::span<const QmpCommand> qmp_commands()
         {"quit", kNoArguments, quit},
         {"system_reset", kNoArguments, system_reset},
         {"system_powerdown", kNoArguments, system_powerdown},
+        {"inject-nmi", kNoArguments, do_inject_nmi},
         {"screendump",
          {required("filename", Type::text), optional("device", Type::text),
           optional("head", Type::integer), optional("format", Type::text), kNone},

@@ -75,6 +75,15 @@ base::Status save_memory(const Target& target, u64 address, u64 size, const std:
     return base::ok();
 }
 
+base::Status inject_nmi(const Target& target)
+{
+    constexpr std::string_view kButton = "nmi";
+    const bool taken = target.machine->door().post(
+        "system", {reinterpret_cast<const u8*>(kButton.data()), kButton.size()});
+    return taken ? base::ok()
+                 : base::Status{base::fail(Errc::unsupported, "the machine takes no input now")};
+}
+
 void KeySender::send(std::vector<hostio::KeyCode> keys, u64 hold_ms)
 {
     release();

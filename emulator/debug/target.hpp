@@ -46,6 +46,9 @@ struct CharSlot {
     std::string description;
 };
 
+/// What only the board can tell, as text.
+enum class BoardReport : u8 { pci, pic, irq, qtree };
+
 struct Target {
     std::string name; // of the machine, may be empty
     Machine* machine = nullptr;
@@ -55,6 +58,7 @@ struct Target {
     hostio::GuestInput* input = nullptr;
     std::vector<BlockSlot*> blocks;
     std::function<std::vector<CharSlot>()> chars;
+    std::function<std::string(BoardReport report)> board_report;
 
     BlockSlot* find_block(const std::string& id) const
     {
@@ -78,6 +82,9 @@ base::Status save_memory(const Target& target, u64 address, u64 size, const std:
                          Addressing addressing);
 base::Status read_memory(const Target& target, u64 address, std::span<u8> into,
                          Addressing addressing);
+
+/// Presses the machine's NMI button, as recorded input. Error: a replay is running.
+base::Status inject_nmi(const Target& target);
 
 /// Presses the keys in order, and releases them in reverse after `hold_ms` of guest time.
 class KeySender {

@@ -36,6 +36,11 @@ public:
     virtual std::string translator_text() = 0; // `info jit`
     virtual std::optional<u64> virtual_to_physical(u64 address) = 0;
     virtual u64 program_counter() = 0; // linear address
+    /// By its name without a dollar sign ("eax", "cs.base"); nothing when there is no such
+    /// register.
+    virtual std::optional<u64> register_value(std::string_view) { return std::nullopt; }
+    /// How the code at the program counter is read: 16 or 32 bits.
+    virtual unsigned code_bits() { return 32; }
 };
 
 } // namespace emu

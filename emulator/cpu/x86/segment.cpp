@@ -98,34 +98,41 @@ bool check_data_descriptor(State& state, u16 selector, const Descriptor& descrip
     return descriptor.present() || fail_with_selector(state, kSegmentNotPresent, selector);
 }
 
-/// Then the windows' ends and the mode stay as well. A segment of 4 GiB may become flat.
-bool differ_in_base_only(const Segment& before, const Segment& after)
+/// Nearly every load without descriptors: nothing changes but the base, so the windows' ends stay,
+/// and the mode too unless a segment of 4 GiB becomes or was flat. False: it is another case.
+bool move_segment(State& state, Seg seg, u16 selector)
 {
-    return before.valid && after.valid && before.limit == after.limit &&
-           after.limit != 0xffff'ffff && before.type == after.type &&
-           before.present == after.present && before.big == after.big;
+    Segment& segment = state.seg[seg];
+    const bool v86 = v86_mode(state);
+    const bool may_be_flat = segment.limit == 0xffff'ffff && (segment.base == 0 || selector == 0);
+    const bool as_in_v86 = segment.limit == 0xffff && !segment.big && !segment.avl;
+    if (!segment.valid || !segment.present || segment.type != kDataReadWrite || may_be_flat ||
+        (v86 && !as_in_v86)) {
+        return false;
+    }
+    segment.selector = selector;
+    segment.base = u32{selector} << 4;
+    segment.dpl = v86 ? 3 : 0;
+    state.segment_base[seg] = segment.base;
+    return true;
 }
 
 u32 helper_load_segment(State& state, u32 a, u32 b, u32)
 {
     const Seg seg = static_cast<Seg>(a);
     const u16 selector = static_cast<u16>(b);
-    const Segment before = state.seg[seg];
     if (protected_mode(state)) {
         if (!load_protected_segment(state, seg, selector, kGeneralProtection)) {
             return 0;
         }
-    } else {
+        update_segment(state, seg);
+    } else if (!move_segment(state, seg, selector)) {
         load_real_segment(state, seg, selector);
+        update_segment(state, seg);
     }
     if (seg == kSs) {
         state.interrupt_shadow = true;
         state.stack_loaded = true;
-    }
-    if (differ_in_base_only(before, state.seg[seg])) { // nearly always in real mode
-        state.segment_base[seg] = state.seg[seg].base;
-    } else {
-        update_segment(state, seg);
     }
     return 0;
 }

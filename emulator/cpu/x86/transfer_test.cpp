@@ -38,6 +38,9 @@ TEST_CASE("segments: a load in real mode tells when accesses need no base and no
     cpu.call("load_segment", kDs, 0);
     CHECK((cpu.state.mode & kModeFlatDs) == kModeFlatDs);
     CHECK(cpu.state.segment_base[kDs] == 0);
+    cpu.call("load_segment", kDs, 0x10);
+    CHECK((cpu.state.mode & kModeFlatDs) == 0);
+    CHECK(cpu.state.segment_base[kDs] == 0x100);
 }
 
 TEST_CASE("segments: what one changes is what all together would say")

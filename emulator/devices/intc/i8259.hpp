@@ -36,6 +36,9 @@ public:
     u8 requests() const { return irr_; }
     u8 in_service() const { return isr_; }
     u8 mask() const { return imr_; }
+    unsigned highest_priority() const { return (lowest_ + 1u) & 7; } // line
+    bool reads_in_service() const { return read_isr_; }              // OCW3: RR and RIS
+    bool special_fully_nested() const { return special_fully_nested_; }
 
 private:
     void initialise(u8 icw1);

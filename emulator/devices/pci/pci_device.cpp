@@ -176,6 +176,16 @@ void PciDevice::unmap_window(Window& window)
     window.mapped_at.reset();
 }
 
+std::vector<PciDevice::Bar> PciDevice::bars() const
+{
+    std::vector<Bar> bars;
+    for (const auto& window : windows_) {
+        bars.push_back({window->register_offset, window->size, window->io.target != nullptr,
+                        window->mapped_at});
+    }
+    return bars;
+}
+
 void PciDevice::set_interrupt(bool level)
 {
     interrupt_level_ = level;

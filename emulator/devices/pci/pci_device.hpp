@@ -13,6 +13,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace emu::devices::pci {
 
@@ -77,6 +78,15 @@ public:
 
     u8 interrupt_pin() const { return config_[header::interrupt_pin]; }
     bool interrupt_asserted() const { return interrupt_level_; }
+
+    /// A base address register or the expansion ROM's, for monitors.
+    struct Bar {
+        u8 register_offset;
+        u32 size; // bytes
+        bool io;
+        std::optional<u32> mapped_at; // nothing: not decoded now
+    };
+    std::vector<Bar> bars() const;
 
     /// The bus connects the pin when the device is attached.
     void connect_interrupt(Wire wire) { interrupt_ = std::move(wire); }
