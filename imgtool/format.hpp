@@ -40,6 +40,9 @@ struct OpenContext {
     OpenFor purpose = OpenFor::use;
     /// Unset: images that name other files are refused.
     OpenSibling open_sibling = {};
+    /// Whether there is a file of that name next to the image, which the caller would open. Unset:
+    /// that cannot be told.
+    std::function<bool(const std::string& name)> sibling_exists = {};
     /// Whether open_sibling() may be used for a file that the guest's data is kept in, where that
     /// is not what images of the format are always made of.
     bool trust_data_files = false;

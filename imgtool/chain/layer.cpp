@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <array>
+#include <sys/stat.h>
 
 namespace img {
 
@@ -81,6 +82,38 @@ std::string place_of(const FormatDriver& format, const std::string& origin)
                : origin;
 }
 
+/// Where the file is that an image at `origin` calls `name`, if it may be opened.
+Result<std::string> sibling_path(const BackingPolicy& policy, const std::string& origin,
+                                 const std::string& name)
+{
+    // No protocols here, not even "file:" (CVE-2024-4467): a plain name, whatever it looks like.
+    if (name.empty()) {
+        return fail(Errc::invalid_argument, "the name of a further file is missing");
+    }
+    if (origin.empty() || node::has_protocol(origin)) {
+        return fail(Errc::unsupported,
+                    fmt::format("'{}' is not a file, so '{}' cannot be next to it", origin, name));
+    }
+    std::string path =
+        name.starts_with('/') ? name : origin.substr(0, origin.rfind('/') + 1) + name;
+    if (policy.allow && !policy.allow(path)) {
+        return fail(Errc::invalid_argument,
+                    fmt::format("file '{}' is not among the files allowed", path));
+    }
+    return path;
+}
+
+/// OpenContext::sibling_exists.
+std::function<bool(const std::string&)> sibling_finder(const OpenOptions& options,
+                                                       std::string origin)
+{
+    return [policy = options.backing, origin = std::move(origin)](const std::string& name) {
+        const auto path = sibling_path(policy, origin, name);
+        struct stat st = {};
+        return path && ::stat(path.value().c_str(), &st) == 0 && !S_ISDIR(st.st_mode);
+    };
+}
+
 Result<OpenedLayer> open_path(const OpenOptions& options, OpenFor purpose)
 {
     if (options.path.empty()) {
@@ -96,14 +129,15 @@ Result<OpenedLayer> open_path(const OpenOptions& options, OpenFor purpose)
     if (!format) {
         return std::move(format).error();
     }
-    OpenContext context{.purpose = purpose,
-                        .open_sibling =
-                            sibling_opener(options, place_of(*format.value(), options.path)),
-                        .trust_data_files = options.backing.trust_data_files,
-                        .secrets = options.secrets,
-                        .options = options.format_options,
-                        .no_io = options.no_io,
-                        .identity = options.identity};
+    OpenContext context{
+        .purpose = purpose,
+        .open_sibling = sibling_opener(options, place_of(*format.value(), options.path)),
+        .sibling_exists = sibling_finder(options, place_of(*format.value(), options.path)),
+        .trust_data_files = options.backing.trust_data_files,
+        .secrets = options.secrets,
+        .options = options.format_options,
+        .no_io = options.no_io,
+        .identity = options.identity};
     auto image = format.value()->open(std::move(file).value(), context);
     if (!image) {
         return std::move(image).error();
@@ -239,14 +273,16 @@ private:
             all.push_back(std::move(setting));
         }
         const bool given = !data_file.empty();
-        OpenContext context{.purpose = purpose_,
-                            .open_sibling = siblings(format, std::move(data_file), name),
-                            .trust_data_files = options_.backing.trust_data_files,
-                            .data_file_given = given,
-                            .secrets = options_.secrets,
-                            .options = std::move(all),
-                            .no_io = options_.no_io,
-                            .identity = options_.identity};
+        OpenContext context{
+            .purpose = purpose_,
+            .open_sibling = siblings(format, std::move(data_file), name),
+            .sibling_exists = sibling_finder(options_, place_of(format, name.origin.value_or(""))),
+            .trust_data_files = options_.backing.trust_data_files,
+            .data_file_given = given,
+            .secrets = options_.secrets,
+            .options = std::move(all),
+            .no_io = options_.no_io,
+            .identity = options_.identity};
         return format.open(std::move(file), context);
     }
 
@@ -375,23 +411,9 @@ OpenSibling sibling_opener(const OpenOptions& options, std::string origin)
 {
     return [options, origin = std::move(origin)](
                const std::string& name) -> Result<std::unique_ptr<ByteSource>> {
-        // No protocols here, not even "file:" (CVE-2024-4467): a plain name, whatever it looks
-        // like.
-        if (name.empty()) {
-            return fail(Errc::invalid_argument, "the name of a further file is missing");
-        }
-        if (origin.empty() || node::has_protocol(origin)) {
-            return fail(
-                Errc::unsupported,
-                fmt::format("'{}' is not a file, so '{}' cannot be next to it", origin, name));
-        }
-        const std::string path =
-            name.starts_with('/') ? name : origin.substr(0, origin.rfind('/') + 1) + name;
-        if (options.backing.allow && !options.backing.allow(path)) {
-            return fail(Errc::invalid_argument,
-                        fmt::format("file '{}' is not among the files allowed", path));
-        }
-        return open_further(options, path);
+        auto path = sibling_path(options.backing, origin, name);
+        return path ? open_further(options, path.value())
+                    : Result<std::unique_ptr<ByteSource>>{std::move(path).error()};
     };
 }
 

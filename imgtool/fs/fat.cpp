@@ -2,7 +2,7 @@
 
 #include "base/endian.hpp"
 #include "imgtool/fs/calendar.hpp"
-#include "imgtool/fs/unicode.hpp"
+#include "imgtool/unicode.hpp"
 
 #include <algorithm>
 #include <array>

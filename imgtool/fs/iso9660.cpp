@@ -5,7 +5,7 @@
 #include "imgtool/fs/el_torito.hpp"
 #include "imgtool/fs/recognize.hpp"
 #include "imgtool/fs/rock_ridge.hpp"
-#include "imgtool/fs/unicode.hpp"
+#include "imgtool/unicode.hpp"
 
 #include <algorithm>
 #include <array>
@@ -16,7 +16,6 @@ namespace {
 
 using base::Errc;
 using base::fail;
-using base::load_be;
 using base::load_le;
 
 constexpr u64 kSector = 2048;        // bytes
@@ -82,15 +81,6 @@ private:
     RockRidge rock_ridge_;
     Beside beside_;
 };
-
-std::string utf8_of_be(std::span<const u8> bytes)
-{
-    std::vector<u16> units;
-    for (std::size_t i = 0; i + 2 <= bytes.size(); i += 2) {
-        units.push_back(load_be<u16>(bytes, i));
-    }
-    return to_utf8(units);
-}
 
 /// Section 9.1, "Format of a directory record", without the name.
 Node node_of(std::span<const u8> r, u64 block_size)

@@ -1,7 +1,7 @@
 #include "imgtool/fs/partitions.hpp"
 
 #include "base/endian.hpp"
-#include "imgtool/fs/unicode.hpp"
+#include "imgtool/unicode.hpp"
 
 #include <fmt/format.h>
 

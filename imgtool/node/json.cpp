@@ -1,5 +1,7 @@
 #include "imgtool/node/json.hpp"
 
+#include "imgtool/unicode.hpp"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -21,26 +23,6 @@ constexpr int kMaxDepth = 1024; // of brackets; QEMU's limit
 bool is_digit(char c)
 {
     return c >= '0' && c <= '9';
-}
-
-void append_utf8(std::string& to, u32 point)
-{
-    const auto put = [&to](u32 byte) { to += static_cast<char>(byte); };
-    if (point < 0x80) {
-        put(point);
-    } else if (point < 0x800) {
-        put(0xc0 | point >> 6);
-        put(0x80 | (point & 0x3f));
-    } else if (point < 0x10000) {
-        put(0xe0 | point >> 12);
-        put(0x80 | (point >> 6 & 0x3f));
-        put(0x80 | (point & 0x3f));
-    } else {
-        put(0xf0 | point >> 18);
-        put(0x80 | (point >> 12 & 0x3f));
-        put(0x80 | (point >> 6 & 0x3f));
-        put(0x80 | (point & 0x3f));
-    }
 }
 
 /// Where a number that begins at `at` ends (RFC 8259, section 6), or npos.

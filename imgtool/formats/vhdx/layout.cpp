@@ -40,6 +40,7 @@ constexpr u32 kRequiredRegion = 1;
 constexpr u32 kVirtualDisk = 2; // metadata entry flags
 constexpr u32 kRequiredItem = 4;
 constexpr u32 kItemsAt = 64 << 10; // the least offset of an item
+constexpr u32 kMaxItem = 1 << 20;  // bytes, 2.6.1.2
 
 /// A GUID as it is written, in the byte order of the file (its first three numbers little-endian).
 constexpr Guid guid(u32 a, u16 b, u16 c, std::array<u8, 8> rest)
@@ -71,8 +72,8 @@ struct KnownItem {
     u32 size; // bytes
     u32 flags;
 };
-// MS-VHDX 2.6.2, "Known Metadata Items". The parent locator of differencing disks is not among
-// them: those are refused.
+// MS-VHDX 2.6.2, "Known Metadata Items", those that every disk has. Behind them comes the parent
+// locator of differencing disks.
 constexpr std::array kItems{
     KnownItem{guid(0xcaa16737, 0xfa36, 0x4d43, {0xb3, 0xb6, 0x33, 0xf0, 0xaa, 0x44, 0xe7, 0x6b}),
               Kind::file_parameters, 8, kRequiredItem},
@@ -128,17 +129,25 @@ bool aligned_region(u64 at, u64 length)
 
 Result<Header> parse_header(std::span<const u8, kHeaderSize> bytes)
 {
-    if (!starts_with(bytes, "head") || load_le<u32>(bytes, kChecksumAt) != checksum(bytes) ||
-        load_le<u16>(bytes, kHeaderVersion) != 1) {
+    if (!starts_with(bytes, "head") || load_le<u32>(bytes, kChecksumAt) != checksum(bytes)) {
         return fail(Errc::corrupt, "No valid VHDX header found");
     }
-    Header header{.sequence = load_le<u64>(bytes, kHeaderSequence),
+    return Header{.sequence = load_le<u64>(bytes, kHeaderSequence),
                   .file_write_guid = load_guid(bytes, kHeaderFileWrite),
                   .data_write_guid = load_guid(bytes, kHeaderDataWrite),
                   .log_guid = load_guid(bytes, kHeaderLog),
+                  .version = load_le<u16>(bytes, kHeaderVersion),
+                  .log_version = load_le<u16>(bytes, kHeaderLogVersion),
                   .log_length = load_le<u32>(bytes, kHeaderLogLength),
                   .log_offset = load_le<u64>(bytes, kHeaderLogOffset)};
-    if (load_le<u16>(bytes, kHeaderLogVersion) != 0) {
+}
+
+Status check_header(const Header& header)
+{
+    if (header.version != 1) {
+        return fail(Errc::unsupported, fmt::format("VHDX image of version {}", header.version));
+    }
+    if (header.log_version != 0 && header.log_guid != kNoGuid) {
         return fail(Errc::unsupported, "VHDX log of an unknown version");
     }
     if (header.log_offset % kMiB != 0 || header.log_offset < kMiB ||
@@ -146,7 +155,7 @@ Result<Header> parse_header(std::span<const u8, kHeaderSize> bytes)
         return fail(Errc::corrupt, fmt::format("VHDX log of {} bytes at {:#x}", header.log_length,
                                                header.log_offset));
     }
-    return header;
+    return base::ok();
 }
 
 std::array<u8, kHeaderSize> encode_header(const Header& header)
@@ -218,11 +227,6 @@ std::vector<u8> encode_regions(const Regions& regions)
     return bytes;
 }
 
-std::size_t item_size(Kind kind)
-{
-    return std::ranges::find(kItems, kind, &KnownItem::kind)->size;
-}
-
 Result<std::vector<MetadataItem>> parse_metadata_table(std::span<const u8, kMetadataSize> bytes,
                                                        u64 region_length)
 {
@@ -234,25 +238,29 @@ Result<std::vector<MetadataItem>> parse_metadata_table(std::span<const u8, kMeta
     for (std::size_t i = 0; i < count; ++i) {
         const auto entry = bytes.subspan(kMetadataHead + i * kEntrySize, kEntrySize);
         const Guid id = load_guid(entry, 0);
-        const u32 offset = load_le<u32>(entry, 16);
         const auto known = std::ranges::find(kItems, id, &KnownItem::id);
-        if (known == kItems.end()) {
-            if (id == kParentLocator) {
-                continue; // the file parameters say whether there is a parent
-            }
+        if (known == kItems.end() && id != kParentLocator) {
             if ((load_le<u32>(entry, 24) & kRequiredItem) != 0) {
                 return fail(Errc::unsupported, "VHDX image needs unknown metadata");
             }
             continue;
         }
-        const auto same = [&](const MetadataItem& item) { return item.kind == known->kind; };
-        if (offset < kItemsAt || u64{offset} + known->size > region_length ||
-            std::ranges::any_of(items, same)) {
-            return fail(Errc::corrupt, fmt::format("VHDX metadata item {} at {:#x}", i, offset));
+        const bool fixed = known != kItems.end();
+        const MetadataItem item{.kind = fixed ? known->kind : Kind::parent_locator,
+                                .offset = load_le<u32>(entry, 16),
+                                .length = fixed ? known->size : load_le<u32>(entry, 20)};
+        const auto same = [&](const MetadataItem& other) { return other.kind == item.kind; };
+        if (item.offset < kItemsAt || item.length > kMaxItem ||
+            u64{item.offset} + item.length > region_length || std::ranges::any_of(items, same)) {
+            return fail(Errc::corrupt,
+                        fmt::format("VHDX metadata item {} at {:#x}", i, item.offset));
         }
-        items.push_back({known->kind, offset});
+        items.push_back(item);
     }
-    if (items.size() != kItems.size()) {
+    const auto is_there = [&](const KnownItem& known) {
+        return std::ranges::find(items, known.kind, &MetadataItem::kind) != items.end();
+    };
+    if (!std::ranges::all_of(kItems, is_there)) {
         return fail(Errc::corrupt, "VHDX image without all required metadata");
     }
     return items;
@@ -278,6 +286,8 @@ Status parse_item(Kind kind, std::span<const u8> bytes, DiskParameters& disk)
     case Kind::physical_sector:
         disk.physical_sector = load_le<u32>(bytes, 0);
         return base::ok();
+    case Kind::parent_locator:
+        return base::ok();
     }
     return base::ok();
 }
@@ -287,9 +297,6 @@ Status check_disk(const DiskParameters& disk)
     if (!std::has_single_bit(disk.block_size) || disk.block_size < kMinBlockSize ||
         disk.block_size > kMaxBlockSize) {
         return fail(Errc::corrupt, fmt::format("VHDX block size {}", disk.block_size));
-    }
-    if (disk.has_parent) {
-        return fail(Errc::unsupported, "VHDX differencing images are not supported");
     }
     if (disk.logical_sector != 512 && disk.logical_sector != 4096) {
         return fail(Errc::unsupported,
@@ -331,6 +338,8 @@ std::vector<u8> encode_metadata(const DiskParameters& disk)
         case Kind::physical_sector:
             store_le<u32>(bytes, at, disk.physical_sector);
             break;
+        case Kind::parent_locator:
+            break; // differencing disks are not made
         }
         at += item.size;
     }

@@ -39,16 +39,21 @@ inline constexpr u64 kMaxDiskSize = u64{64} << 40;
 /// What we allow a file to be: four times what a disk can need.
 inline constexpr u64 kMaxFileSize = u64{1} << 48;
 
-/// MS-VHDX 2.2.2, "Header".
+/// MS-VHDX 2.2.2, "Headers".
 struct Header {
     u64 sequence = 0;
     Guid file_write_guid{}; // changes whenever the file does
     Guid data_write_guid{}; // changes whenever the disk's content does
     Guid log_guid{};        // of the log's entries; none: the log is empty
-    u32 log_length = 0;     // bytes
-    u64 log_offset = 0;     // bytes
+    u16 version = 1;
+    u16 log_version = 0;
+    u32 log_length = 0; // bytes
+    u64 log_offset = 0; // bytes
 };
+/// What has the right signature and checksum is a header, whatever it says.
 Result<Header> parse_header(std::span<const u8, kHeaderSize> bytes);
+/// Whether an image with this header can be looked at: of two headers, only the newer one counts.
+Status check_header(const Header& header);
 std::array<u8, kHeaderSize> encode_header(const Header& header);
 
 /// A range of the file.
@@ -83,19 +88,36 @@ struct DiskParameters {
     u64 blocks() const { return (size + block_size - 1) / block_size; }
     /// The table entry of a block.
     u64 bat_index(u64 block) const { return block + block / chunk_ratio(); }
-    u64 bat_entries() const { return blocks() == 0 ? 0 : bat_index(blocks() - 1) + 1; }
+    u64 bat_entries() const
+    {
+        if (blocks() == 0) {
+            return 0;
+        }
+        return has_parent ? bitmap_index(blocks() - 1) + 1 : bat_index(blocks() - 1) + 1;
+    }
+    /// The table entry of the sector bitmap that a block's bits are in: of a differencing disk.
+    u64 bitmap_index(u64 block) const
+    {
+        return (block / chunk_ratio() + 1) * (chunk_ratio() + 1) - 1;
+    }
 };
 
 /// Where the items are, relative to the metadata region.
 struct MetadataItem {
-    enum class Kind : u8 { file_parameters, size, page_83, logical_sector, physical_sector };
+    enum class Kind : u8 {
+        file_parameters,
+        size,
+        page_83,
+        logical_sector,
+        physical_sector,
+        parent_locator // is read by formats/vhdx/parent.hpp
+    };
     Kind kind;
     u32 offset; // bytes
+    u32 length; // bytes
 };
 Result<std::vector<MetadataItem>> parse_metadata_table(std::span<const u8, kMetadataSize> bytes,
                                                        u64 region_length);
-/// Bytes of an item.
-std::size_t item_size(MetadataItem::Kind kind);
 Status parse_item(MetadataItem::Kind kind, std::span<const u8> bytes, DiskParameters& disk);
 Status check_disk(const DiskParameters& disk);
 /// The table, and the items 64 KiB behind its beginning.
@@ -115,7 +137,10 @@ struct BatEntry {
     u8 state;
     u64 offset; // bytes: a whole number of MiB
 
-    bool present() const { return state == static_cast<u8>(BlockState::fully_present); }
+    bool is(BlockState s) const { return state == static_cast<u8>(s); }
+    bool present() const { return is(BlockState::fully_present); }
+    /// Some of its sectors are in the file, others in the parent.
+    bool partial() const { return is(BlockState::partially_present); }
     bool reads_zero() const { return state <= 3 || state == 5; }
 };
 constexpr BatEntry decode_entry(u64 entry)

@@ -217,7 +217,9 @@ Status check_target(u64 at, u64 length, u64 file_end, const Header& header)
     return base::ok();
 }
 
-Status replay_entry(ByteSource& file, Ring& ring, const Header& header, const LogEntry& entry)
+/// `is_head`: it is the newest entry, which knows how long the file must be (MS-VHDX 2.3.3).
+Status replay_entry(ByteSource& file, Ring& ring, const Header& header, const LogEntry& entry,
+                    bool is_head)
 {
     std::array<u8, kLogSector> heads{};
     std::array<u8, kLogSector> data{};
@@ -227,7 +229,7 @@ Status replay_entry(ByteSource& file, Ring& ring, const Header& header, const Lo
     const u32 descriptors = load_le<u32>(heads, kEntryDescriptors);
     const u64 flushed = load_le<u64>(heads, kEntryFlushed);
     const u64 last = load_le<u64>(heads, kEntryLast);
-    if (flushed > file.size() || last > kMaxFileSize) {
+    if ((is_head && flushed > file.size()) || last > kMaxFileSize) {
         return fail(Errc::corrupt,
                     "VHDX log entry for a longer file. The image has been truncated.");
     }
@@ -316,7 +318,7 @@ Status replay(ByteSource& file, const Header& header, const std::vector<LogEntry
 {
     Ring ring{file, header};
     for (const LogEntry& entry : entries) {
-        if (auto done = replay_entry(file, ring, header, entry); !done) {
+        if (auto done = replay_entry(file, ring, header, entry, &entry == &entries.back()); !done) {
             return done;
         }
     }

@@ -1,7 +1,8 @@
-// Opening and reading VHDX images.
+// Where a VHDX disk's bytes are.
 #include "imgtool/formats/vhdx/vhdx_image.hpp"
 
 #include "base/endian.hpp"
+#include "imgtool/formats/vhdx/parent.hpp"
 
 #include <fmt/format.h>
 
@@ -15,207 +16,9 @@ namespace {
 using base::Errc;
 using base::fail;
 
-constexpr std::size_t kCachedSlices = 128; // 512 KiB: the map of 512 GiB of 8 MiB blocks
-constexpr std::string_view kSignature = "vhdxfile";
 constexpr u64 kScanBytes = 32 << 10;
 
-u64 round_up(u64 bytes)
-{
-    return (bytes + kMiB - 1) / kMiB * kMiB;
-}
-
 } // namespace
-
-VhdxImage::VhdxImage(std::unique_ptr<ByteSource> file, const Identity& identity)
-    : file_{std::move(file)}, identity_{identity}, table_{*file_, kLogSector, kCachedSlices}
-{}
-
-VhdxImage::~VhdxImage()
-{
-    if (!file_->read_only()) {
-        // Whoever cares for the result has called flush() before.
-        if (flush()) {
-            (void)end_session();
-        }
-    }
-}
-
-Result<std::unique_ptr<Image>> VhdxImage::open(std::unique_ptr<ByteSource> file,
-                                               OpenContext& context)
-{
-    if (!context.options.empty()) {
-        return fail(Errc::invalid_argument,
-                    fmt::format("Block format 'vhdx' does not support the option '{}'",
-                                context.options.front().first));
-    }
-    std::unique_ptr<VhdxImage> image{new VhdxImage{std::move(file), *context.identity}};
-    if (auto loaded = image->load(context.purpose); !loaded) {
-        return std::move(loaded).error();
-    }
-    return std::unique_ptr<Image>{std::move(image)};
-}
-
-Status VhdxImage::load(OpenFor purpose)
-{
-    std::array<u8, kSignature.size()> start{};
-    if (auto done = read_padded(*file_, FileOffset{0}, start); !done) {
-        return done;
-    }
-    if (!std::ranges::equal(start, kSignature)) {
-        return fail(Errc::wrong_format, "not a VHDX image");
-    }
-    if (file_->size() > kMaxFileSize) {
-        return fail(Errc::unsupported, "VHDX image file is too large");
-    }
-    if (auto done = load_header(); !done) {
-        return done;
-    }
-    if (auto done = load_regions(); !done) {
-        return done;
-    }
-    if (auto done = check_regions(); !done) {
-        return done;
-    }
-    if (auto done = recover(); !done) {
-        return done;
-    }
-    if (auto done = load_metadata(); !done) {
-        return done;
-    }
-    free_ = std::max({round_up(file_->size()), regions_.bat.end(), regions_.metadata.end(),
-                      header_.log_offset + header_.log_length});
-    if (purpose == OpenFor::check) {
-        return base::ok(); // which tells of what is wrong with the table
-    }
-    std::string first;
-    auto scanned = scan_table([&](const std::string& problem) {
-        first = problem;
-        return false;
-    });
-    return scanned && !first.empty() ? Status{fail(Errc::corrupt, first)} : std::move(scanned);
-}
-
-/// MS-VHDX 2.2.2.1, "Updating the Headers": of two good ones the newer counts.
-Status VhdxImage::load_header()
-{
-    std::array<std::array<u8, kHeaderSize>, 2> bytes{};
-    std::array<std::optional<Header>, 2> headers;
-    base::Error why = fail(Errc::corrupt, "No valid VHDX header found");
-    for (std::size_t i = 0; i < headers.size(); ++i) {
-        if (auto done = read_padded(*file_, FileOffset{kHeaderAt[i]}, bytes[i]); !done) {
-            return done;
-        }
-        if (auto header = parse_header(bytes[i])) {
-            headers[i] = header.value();
-        } else if (header.error().message != why.message) {
-            why = std::move(header).error();
-        }
-    }
-    if (!headers[0] && !headers[1]) {
-        return why;
-    }
-    // Some writers leave both alike.
-    if (headers[0] && headers[1] && headers[0]->sequence == headers[1]->sequence &&
-        bytes[0] != bytes[1]) {
-        return why;
-    }
-    header_slot_ =
-        !headers[0] || (headers[1] && headers[1]->sequence > headers[0]->sequence) ? 1 : 0;
-    header_ = *headers[header_slot_];
-    return base::ok();
-}
-
-Status VhdxImage::load_regions()
-{
-    std::vector<u8> bytes(kRegionsSize);
-    Result<Regions> regions = fail(Errc::corrupt, "");
-    for (const u64 at : kRegionsAt) {
-        if (auto done = read_padded(*file_, FileOffset{at}, bytes); !done) {
-            return done;
-        }
-        regions = parse_regions(std::span{bytes}.first<kRegionsSize>());
-        if (regions) {
-            regions_ = regions.value();
-            return base::ok();
-        }
-    }
-    return std::move(regions).error();
-}
-
-Status VhdxImage::check_regions() const
-{
-    const std::array<Region, 3> all{
-        {{header_.log_offset, header_.log_length}, regions_.bat, regions_.metadata}};
-    for (std::size_t i = 0; i < all.size(); ++i) {
-        for (std::size_t k = 0; k < i; ++k) {
-            if (all[i].overlaps(all[k].at, all[k].length)) {
-                return fail(Errc::corrupt,
-                            fmt::format("VHDX region {}-{} overlaps with region {}-{}", all[i].at,
-                                        all[i].end(), all[k].at, all[k].end()));
-            }
-        }
-    }
-    return base::ok();
-}
-
-Status VhdxImage::load_metadata()
-{
-    const Region& region = regions_.metadata;
-    std::vector<u8> table(kMetadataSize);
-    if (auto done = read_padded(*file_, FileOffset{region.at}, table); !done) {
-        return done;
-    }
-    auto items = parse_metadata_table(std::span{table}.first<kMetadataSize>(), region.length);
-    if (!items) {
-        return std::move(items).error();
-    }
-    for (const MetadataItem& item : items.value()) {
-        std::array<u8, 16> bytes{};
-        const auto value = std::span{bytes}.first(item_size(item.kind));
-        if (auto done = read_padded(*file_, FileOffset{region.at + item.offset}, value); !done) {
-            return done;
-        }
-        if (auto done = parse_item(item.kind, value, disk_); !done) {
-            return done;
-        }
-    }
-    if (auto good = check_disk(disk_); !good) {
-        return good;
-    }
-    if (disk_.bat_entries() * sizeof(u64) > regions_.bat.length) {
-        return fail(Errc::corrupt, fmt::format("VHDX BAT of {} bytes for {} blocks",
-                                               regions_.bat.length, disk_.blocks()));
-    }
-    return base::ok();
-}
-
-/// What another writer had to leave to the log is done now.
-Status VhdxImage::recover()
-{
-    auto entries = find_active(*file_, header_);
-    if (!entries) {
-        return std::move(entries).error();
-    }
-    if (entries.value().empty()) {
-        return base::ok();
-    }
-    if (file_->read_only()) {
-        return fail(Errc::corrupt,
-                    fmt::format("VHDX image file '{0}' opened read-only, but contains a log that "
-                                "needs to be replayed\nTo replay the log, run:\n"
-                                "qemu-img check -r all '{0}'",
-                                file_->name()));
-    }
-    if (auto done = replay(*file_, header_, entries.value()); !done) {
-        return done;
-    }
-    if (auto done = file_->flush(); !done) {
-        return done;
-    }
-    replayed_ = true;
-    header_.log_guid = kNoGuid;
-    return write_header();
-}
 
 /// Bytes of the disk in a block: the last one may be cut.
 u64 VhdxImage::block_bytes(u64 block) const
@@ -227,7 +30,7 @@ u64 VhdxImage::block_bytes(u64 block) const
 std::string VhdxImage::entry_problem(u64 block, u64 value) const
 {
     const BatEntry entry = decode_entry(value);
-    if (!entry.present()) {
+    if (!entry.present() && !(entry.partial() && disk_.has_parent)) {
         return {};
     }
     const u64 file_end = file_->size();
@@ -283,23 +86,71 @@ Status VhdxImage::scan_table(const std::function<bool(const std::string&)>& prob
     return base::ok();
 }
 
-Result<u64> VhdxImage::load_entry(u64 block)
+Result<u64> VhdxImage::load_bat(u64 index)
 {
-    const u64 at = entry_at(block);
-    auto slice = table_.get(at / kLogSector * kLogSector);
+    const u64 at = regions_.bat.at + index * sizeof(u64);
+    auto slice = table_->get(at / kLogSector * kLogSector);
     if (!slice) {
         return std::move(slice).error().in("reading the VHDX BAT");
     }
-    const u64 value = base::load_le<u64>(slice.value(), at % kLogSector);
-    const BatEntry entry = decode_entry(value);
-    if (!entry.present() && !entry.reads_zero()) {
+    return base::load_le<u64>(slice.value(), at % kLogSector);
+}
+
+Result<u64> VhdxImage::load_entry(u64 block)
+{
+    auto value = load_bat(disk_.bat_index(block));
+    if (!value) {
+        return value;
+    }
+    const BatEntry entry = decode_entry(value.value());
+    if (!entry.present() && !entry.reads_zero() && !(entry.partial() && disk_.has_parent)) {
         return fail(Errc::corrupt,
                     fmt::format("VHDX block {} is in state {}", block, unsigned{entry.state}));
     }
-    if (auto text = entry_problem(block, value); !text.empty()) {
+    if (auto text = entry_problem(block, value.value()); !text.empty()) {
         return fail(Errc::corrupt, std::move(text));
     }
     return value;
+}
+
+/// Where a block's bits begin: MS-VHDX 2.4 and 2.5.1.2.
+Result<FileOffset> VhdxImage::bitmap_of(u64 block)
+{
+    auto value = load_bat(disk_.bitmap_index(block));
+    if (!value) {
+        return std::move(value).error();
+    }
+    const BatEntry entry = decode_entry(value.value());
+    if (!entry.present() || entry.offset < kMiB || entry.offset > file_->size() ||
+        file_->size() - entry.offset < kBitmapSize) {
+        return fail(Errc::corrupt, fmt::format("VHDX block {} has no sector bitmap", block));
+    }
+    const u64 bits = disk_.block_size / disk_.logical_sector;
+    return FileOffset{entry.offset + block % disk_.chunk_ratio() * bits / 8};
+}
+
+Result<Extent> VhdxImage::map_sectors(u64 block, const BatEntry& entry, u64 within, u64 limit)
+{
+    auto bitmap = bitmap_of(block);
+    if (!bitmap) {
+        return std::move(bitmap).error();
+    }
+    const u64 sector = within / disk_.logical_sector;
+    const FileOffset at{bitmap.value().bytes + sector / 8};
+    auto slice = table_->get(at.bytes / kLogSector * kLogSector);
+    if (!slice) {
+        return std::move(slice).error().in("reading a VHDX sector bitmap");
+    }
+    const u64 first = at.bytes % kLogSector * 8 + sector % 8;
+    const u64 last = (within + limit - 1) / disk_.logical_sector;
+    const BitRun run =
+        bit_run(slice.value(), first, std::min(last - sector + 1, kLogSector * 8 - first));
+    Extent extent{.kind = run.set ? Extent::Kind::data : Extent::Kind::backing,
+                  .length = std::min(limit, (sector + run.length) * disk_.logical_sector - within)};
+    if (run.set) {
+        extent.at = {entry.offset + within};
+    }
+    return extent;
 }
 
 Result<Extent> VhdxImage::map(GuestOffset from, u64 limit, MapDetail)
@@ -316,21 +167,29 @@ Result<Extent> VhdxImage::map(GuestOffset from, u64 limit, MapDetail)
     }
     const BatEntry entry = decode_entry(first.value());
     u64 length = disk_.block_size - within;
+    if (entry.partial()) {
+        return map_sectors(block, entry, within, std::min(length, limit));
+    }
+    const auto kind_of = [&](const BatEntry& e) {
+        const bool parents = disk_.has_parent && e.is(BlockState::not_present);
+        return e.present() ? Extent::Kind::data
+               : parents   ? Extent::Kind::backing
+                           : Extent::Kind::zero;
+    };
     while (length < limit) {
         auto next = load_entry(++block);
         if (!next) {
             break; // is told when it is asked for
         }
         const BatEntry more = decode_entry(next.value());
-        if (more.present() != entry.present() ||
+        if (more.partial() || kind_of(more) != kind_of(entry) ||
             (entry.present() && more.offset != entry.offset + within + length)) {
             break;
         }
         length += disk_.block_size;
     }
-    Extent extent{.kind = Extent::Kind::zero, .length = std::min(length, limit)};
+    Extent extent{.kind = kind_of(entry), .length = std::min(length, limit)};
     if (entry.present()) {
-        extent.kind = Extent::Kind::data;
         extent.at = {entry.offset + within};
     }
     return extent;
@@ -338,10 +197,15 @@ Result<Extent> VhdxImage::map(GuestOffset from, u64 limit, MapDetail)
 
 ImageInfo VhdxImage::info()
 {
-    return {.format = "vhdx",
-            .size = disk_.size,
-            .cluster_size = disk_.block_size,
-            .has_dirty_flag = true};
+    ImageInfo info{.format = "vhdx",
+                   .size = disk_.size,
+                   .cluster_size = disk_.block_size,
+                   .has_dirty_flag = true};
+    if (disk_.has_parent) {
+        info.backing_name = parent_name_;
+        info.backing_format = "vhdx"; // no other kind of parent locator is known
+    }
+    return info;
 }
 
 } // namespace img::vhdx

@@ -28,28 +28,36 @@ public:
     Status flush() override;
     ImageInfo info() override;
     Result<CheckReport> check(Repair repair, const ProblemSink& problem) override;
+    Status check_backing(Image& backing) override;
 
 private:
     VhdxImage(std::unique_ptr<ByteSource> file, const Identity& identity);
 
-    // Opening (vhdx_image.cpp).
-    Status load(OpenFor purpose);
+    // Opening (vhdx_open.cpp).
+    Status load(const OpenContext& context);
     Status load_header();
     Status load_regions();
-    Status load_metadata();
+    Status load_metadata(const OpenContext& context);
+    Status load_parent(const MetadataItem& item, const OpenContext& context);
     Status check_regions() const;
     Status recover();
+
+    // Reading (vhdx_image.cpp).
     /// Looks at the whole table; says `problem` of each entry that cannot be. False from it stops.
     Status scan_table(const std::function<bool(const std::string&)>& problem);
     std::string entry_problem(u64 block, u64 entry) const;
 
+    Result<u64> load_bat(u64 index);
     Result<u64> load_entry(u64 block);
     u64 entry_at(u64 block) const { return regions_.bat.at + disk_.bat_index(block) * sizeof(u64); }
+    /// Of a block that is there in part.
+    Result<Extent> map_sectors(u64 block, const BatEntry& entry, u64 within, u64 limit);
+    Result<FileOffset> bitmap_of(u64 block);
     u64 block_bytes(u64 block) const;
 
     // Writing (vhdx_write.cpp).
     Status begin_session();
-    Status write_header();
+    Status write_headers();
     Status commit_table();
     Status end_session();
 
@@ -59,7 +67,9 @@ private:
     std::size_t header_slot_ = 0; // which of the two is the newest
     Regions regions_;
     DiskParameters disk_;
-    SliceCache table_; // of the BAT
+    std::vector<Guid> parent_linkage_; // of a differencing disk
+    std::string parent_name_;
+    std::optional<SliceCache> table_; // of the BAT, and of sector bitmaps
     std::optional<LogWriter> log_;
     u64 free_ = 0; // file offset behind everything
     bool replayed_ = false;

@@ -124,7 +124,7 @@ TEST_CASE("vhdx: what is written is read again, from every kind of disk")
     CHECK(bytes->size() % kMiB == 0);
 }
 
-TEST_CASE("vhdx: an image with a log is refused when it cannot be written, else put right")
+TEST_CASE("vhdx: a log is replayed in memory when the file cannot be written, else in the file")
 {
     const auto bytes = small("1048576");
     bytes->resize(bytes->size() + kMiB, 0x5a); // where the log says the block is
@@ -133,17 +133,88 @@ TEST_CASE("vhdx: an image with a log is refused when it cannot be written, else 
         LogWriter log{file, {kMiB, kMiB}, {7}};
         log_bat(bytes, log, 4 * kMiB);
     }
-    CHECK(refusal(bytes) == "VHDX image file 'memory' opened read-only, but contains a log that "
-                            "needs to be replayed\nTo replay the log, run:\n"
-                            "qemu-img check -r all 'memory'");
+    const auto before = *bytes;
+    {
+        auto image = need(open_alone(kDriver, std::make_unique<ReadOnlySource>(bytes)));
+        const auto extent = need(image->map({0}, kMiB, MapDetail::fast));
+        CHECK((extent.kind == Extent::Kind::data && extent.at.bytes == 4 * kMiB));
+        std::vector<u8> there(100);
+        REQUIRE(image->file().read(extent.at, there));
+        CHECK(there == std::vector<u8>(100, 0x5a));
+    }
+    CHECK(checked(bytes) == "0");
+    CHECK(*bytes == before);
     {
         auto image =
             need(open_alone(kDriver, std::make_unique<MemorySource>(bytes), OpenFor::check));
         const auto report = need(image->check(Repair::all, [](const std::string&) {}));
         CHECK(report.corruptions_fixed == 1);
     }
-    CHECK(refusal(bytes) == "accepted");
+    CHECK(base::load_le<u64>(*bytes, kBatAt) == (4 * kMiB | 6));
     CHECK(img::test::read_all(*open_disk_in(bytes)) == std::vector<u8>(kMiB, 0x5a));
+}
+
+TEST_CASE("vhdx: without its newer header an image is what the older one says")
+{
+    const auto bytes = small("1048576");
+    bytes->resize(bytes->size() + kMiB, 0x5a);
+    MemorySource file{bytes};
+    LogWriter log{file, {kMiB, kMiB}, {7}};
+    log_bat(bytes, log, 4 * kMiB); // both headers say that there is a log
+    const auto at = [&](std::size_t slot) {
+        return std::span{*bytes}.subspan(kHeaderAt[slot]).first<kHeaderSize>();
+    };
+    Header newer = need(parse_header(at(1)));
+    newer.log_guid = kNoGuid; // and this one no longer
+    ++newer.sequence;
+    std::ranges::copy(encode_header(newer), at(1).begin());
+    const auto first_entry = [&] {
+        auto image = need(open_alone(kDriver, std::make_unique<ReadOnlySource>(bytes)));
+        return need(image->map({0}, kMiB, MapDetail::fast)).kind;
+    };
+    CHECK(first_entry() == Extent::Kind::zero);
+    (*bytes)[kHeaderAt[1] + 100] ^= 1;
+    CHECK(first_entry() == Extent::Kind::data);
+}
+
+TEST_CASE("vhdx: a newer header that is valid counts, whatever it says")
+{
+    const auto bytes = small("1048576");
+    const auto at = std::span{*bytes}.subspan(kHeaderAt[1]).first<kHeaderSize>();
+    const auto resign = [&](std::size_t field, base::u16 value) {
+        base::store_le<base::u16>(at, field, value);
+        base::store_le<u32>(at, 4, 0);
+        base::store_le<u32>(at, 4, crc32c(at));
+    };
+    set_header(bytes, [](Header& header) { header.log_guid = {7}; });
+    resign(64, 3); // the log's version
+    CHECK(refusal(bytes) == "VHDX log of an unknown version");
+    resign(64, 0);
+    resign(66, 2);
+    CHECK(refusal(bytes) == "VHDX image of version 2");
+    set_header(bytes, [](Header& header) { header.log_guid = kNoGuid; });
+    resign(64, 3); // no log, no matter
+    CHECK(refusal(bytes) == "accepted");
+}
+
+TEST_CASE("vhdx: after each change either header will do")
+{
+    const auto bytes = small("3145728");
+    const auto same = [&] {
+        const auto header = [&](std::size_t slot) {
+            return need(
+                parse_header(std::span{*bytes}.subspan(kHeaderAt[slot]).first<kHeaderSize>()));
+        };
+        return header(0).log_guid == header(1).log_guid &&
+               header(0).data_write_guid == header(1).data_write_guid;
+    };
+    {
+        auto disk = open_disk_in(bytes);
+        REQUIRE(disk->write(kMiB, std::vector<u8>(100, 0x33)));
+        REQUIRE(disk->flush());
+        CHECK(same()); // with a log
+    }
+    CHECK(same()); // without
 }
 
 TEST_CASE("vhdx: what changes in the table is in the log first")

@@ -21,22 +21,30 @@ namespace img::vhdx {
 using base::Errc;
 using base::fail;
 
-/// Writes the header that is not the newest, which it is from then on.
-Status VhdxImage::write_header()
+/// Writes the header that is not the newest, which it is from then on; and then the other one, so
+/// that either will do when one is damaged: MS-VHDX 2.2.2.1, "Updating the Headers".
+Status VhdxImage::write_headers()
 {
-    ++header_.sequence;
-    header_slot_ = 1 - header_slot_;
-    const auto bytes = encode_header(header_);
-    if (auto done = file_->write(FileOffset{kHeaderAt[header_slot_]}, bytes); !done) {
-        return done;
+    for (std::size_t i = 0; i < kHeaderAt.size(); ++i) {
+        ++header_.sequence;
+        header_slot_ = 1 - header_slot_;
+        const auto bytes = encode_header(header_);
+        auto done = file_->write(FileOffset{kHeaderAt[header_slot_]}, bytes);
+        done = done ? file_->flush() : std::move(done);
+        if (!done) {
+            return done;
+        }
     }
-    return file_->flush();
+    return base::ok();
 }
 
 Status VhdxImage::begin_session()
 {
     if (in_session_) {
         return base::ok();
+    }
+    if (disk_.has_parent) {
+        return fail(Errc::unsupported, "VHDX differencing images can be read, not written");
     }
     const Region log{header_.log_offset, header_.log_length};
     if (log.length < kMiB) {
@@ -49,7 +57,7 @@ Status VhdxImage::begin_session()
     // A log GUID that is still there is of a log without entries.
     header_.log_guid = kNoGuid;
     in_session_ = true;
-    return write_header();
+    return write_headers();
 }
 
 Result<Placement> VhdxImage::place(GuestOffset from, u64 length)
@@ -60,7 +68,7 @@ Result<Placement> VhdxImage::place(GuestOffset from, u64 length)
     if (auto begun = begin_session(); !begun) {
         return std::move(begun).error();
     }
-    if (table_.crowded()) {
+    if (table_->crowded()) {
         if (auto done = flush(); !done) {
             return std::move(done).error();
         }
@@ -96,7 +104,7 @@ Status VhdxImage::publish(const Placement& placement)
         return base::ok();
     }
     const u64 entry = entry_at(placement.block.bytes / disk_.block_size);
-    auto slice = table_.get_for_write(entry / kLogSector * kLogSector);
+    auto slice = table_->get_for_write(entry / kLogSector * kLogSector);
     if (!slice) {
         return std::move(slice).error().in("reading the VHDX BAT");
     }
@@ -119,6 +127,9 @@ Result<u64> VhdxImage::place_zeroes(GuestOffset from, u64 length)
     if (from.bytes >= disk_.size) {
         return u64{0};
     }
+    if (disk_.has_parent) {
+        return u64{0}; // place() refuses it
+    }
     auto extent = map(from, length, MapDetail::fast);
     if (!extent) {
         return std::move(extent).error();
@@ -138,7 +149,7 @@ Result<u64> VhdxImage::place_zeroes(GuestOffset from, u64 length)
 /// Puts the BAT's changed sectors through the log.
 Status VhdxImage::commit_table()
 {
-    const auto sectors = table_.dirty_slices();
+    const auto sectors = table_->dirty_slices();
     const u64 at_once = log_->capacity();
     for (std::size_t i = 0; i < sectors.size(); i += at_once) {
         const auto end = std::min<std::size_t>(sectors.size(), i + at_once);
@@ -149,7 +160,7 @@ Status VhdxImage::commit_table()
         }
         if (header_.log_guid == kNoGuid) {
             header_.log_guid = log_->id();
-            if (auto done = write_header(); !done) {
+            if (auto done = write_headers(); !done) {
                 return done;
             }
         }
@@ -165,12 +176,12 @@ Status VhdxImage::commit_table()
             return done;
         }
     }
-    return table_.write_dirty();
+    return table_->write_dirty();
 }
 
 Status VhdxImage::flush()
 {
-    if (!wrote_data_ && !table_.dirty()) {
+    if (!wrote_data_ && !table_->dirty()) {
         return base::ok();
     }
     if (file_->size() % kMiB != 0) { // MS-VHDX 2.1: a file is made of whole MiB
@@ -182,7 +193,7 @@ Status VhdxImage::flush()
         return done;
     }
     wrote_data_ = false;
-    return table_.dirty() ? commit_table() : base::ok();
+    return table_->dirty() ? commit_table() : base::ok();
 }
 
 Status VhdxImage::end_session()
@@ -194,7 +205,7 @@ Status VhdxImage::end_session()
         return done;
     }
     header_.log_guid = kNoGuid;
-    return write_header();
+    return write_headers();
 }
 
 Result<CheckReport> VhdxImage::check(Repair, const ProblemSink& problem)

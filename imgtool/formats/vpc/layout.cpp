@@ -1,6 +1,8 @@
 #include "imgtool/formats/vpc/layout.hpp"
 
 #include "base/endian.hpp"
+#include "imgtool/formats/shared/parent_path.hpp"
+#include "imgtool/unicode.hpp"
 
 #include <fmt/format.h>
 
@@ -60,87 +62,6 @@ bool starts_with(std::span<const u8> bytes, std::string_view cookie)
 void store_text(std::span<u8> bytes, std::size_t at, std::string_view text)
 {
     std::ranges::copy(text, bytes.begin() + static_cast<std::ptrdiff_t>(at));
-}
-
-void append_utf8(std::string& text, u32 code)
-{
-    if (code < 0x80) {
-        text += static_cast<char>(code);
-    } else if (code < 0x800) {
-        text += static_cast<char>(0xc0 | code >> 6);
-        text += static_cast<char>(0x80 | (code & 0x3f));
-    } else if (code < 0x10000) {
-        text += static_cast<char>(0xe0 | code >> 12);
-        text += static_cast<char>(0x80 | (code >> 6 & 0x3f));
-        text += static_cast<char>(0x80 | (code & 0x3f));
-    } else {
-        text += static_cast<char>(0xf0 | code >> 18);
-        text += static_cast<char>(0x80 | (code >> 12 & 0x3f));
-        text += static_cast<char>(0x80 | (code >> 6 & 0x3f));
-        text += static_cast<char>(0x80 | (code & 0x3f));
-    }
-}
-
-/// UTF-16 up to its first NUL. Halves of pairs that stand alone become U+FFFD.
-std::string from_utf16(std::span<const u8> bytes, bool big_endian)
-{
-    std::string text;
-    const auto unit = [&](std::size_t i) {
-        return u32{big_endian ? load_be<u16>(bytes, i) : base::load_le<u16>(bytes, i)};
-    };
-    for (std::size_t i = 0; i + 1 < bytes.size(); i += 2) {
-        u32 code = unit(i);
-        if (code == 0) {
-            break;
-        }
-        if (code >= 0xd800 && code < 0xe000) {
-            const u32 low = i + 3 < bytes.size() ? unit(i + 2) : 0;
-            if (code < 0xdc00 && low >= 0xdc00 && low < 0xe000) {
-                code = 0x10000 + ((code - 0xd800) << 10) + (low - 0xdc00);
-                i += 2;
-            } else {
-                code = 0xfffd;
-            }
-        }
-        append_utf8(text, code);
-    }
-    return text;
-}
-
-/// UTF-8 of a file name; what is no UTF-8 becomes U+FFFD.
-std::vector<u16> to_utf16(const std::string& text)
-{
-    std::vector<u16> units;
-    for (std::size_t i = 0; i < text.size();) {
-        const u32 lead = static_cast<u8>(text[i]);
-        const std::size_t more = lead < 0x80 ? 0 : lead < 0xe0 ? 1 : lead < 0xf0 ? 2 : 3;
-        u32 code = more == 0 ? lead : lead & (0x3fu >> more);
-        bool good = lead < 0x80 || (lead >= 0xc2 && lead < 0xf5);
-        for (std::size_t k = 1; k <= more && good; ++k) {
-            good = i + k < text.size() && (static_cast<u8>(text[i + k]) & 0xc0) == 0x80;
-            code = good ? code << 6 | (static_cast<u8>(text[i + k]) & 0x3f) : code;
-        }
-        i += good ? more + 1 : 1;
-        code = good ? code : 0xfffd;
-        if (code >= 0x10000) {
-            units.push_back(static_cast<u16>(0xd800 + ((code - 0x10000) >> 10)));
-            units.push_back(static_cast<u16>(0xdc00 + (code & 0x3ff)));
-        } else {
-            units.push_back(static_cast<u16>(code));
-        }
-    }
-    return units;
-}
-
-/// A Windows path as one of this host: "..\a.vhd" is "../a.vhd", and of what begins on a drive or a
-/// server only the last part can mean anything here.
-std::string from_windows(std::string path)
-{
-    std::ranges::replace(path, '\\', '/');
-    if ((path.size() > 1 && path[1] == ':') || path.starts_with("//")) {
-        return path.substr(path.find_last_of("/:") + 1);
-    }
-    return path.starts_with("./") ? path.substr(2) : path;
 }
 
 int hex_digit(char c)
@@ -282,7 +203,7 @@ Result<DynamicHeader> parse_dynamic_header(std::span<const u8, kDynamicHeaderSiz
                          .block_size = block_size,
                          .parent_timestamp = load_be<u32>(bytes, kHeaderParentTime),
                          .parent_name =
-                             from_utf16(bytes.subspan(kHeaderParentName, kParentNameSize), true)};
+                             utf8_of_be(bytes.subspan(kHeaderParentName, kParentNameSize))};
     std::copy_n(bytes.begin() + kHeaderParentUuid, 16, header.parent_uuid.begin());
     for (std::size_t i = 0; i < kLocators; ++i) {
         const std::size_t at = kHeaderLocators + i * kLocatorSize;
@@ -323,7 +244,7 @@ std::string parent_path(u32 code, std::span<const u8> bytes)
     switch (code) {
     case platform::relative:
     case platform::absolute:
-        return from_windows(from_utf16(bytes, false));
+        return from_windows(utf8_of_le(bytes));
     case platform::url:
         return from_url({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
     default:

@@ -32,6 +32,8 @@ inline constexpr u64 kMaxSize = 0xff00'0000 * kSectorSize; // 2040 GiB: sector n
 /// It keeps a hostile header from making us take memory without bound.
 inline constexpr u64 kMaxTableEntries = u64{8} << 20;
 
+using Uuid = std::array<u8, 16>;
+
 enum class DiskType : u32 { fixed = 2, dynamic = 3, differencing = 4 };
 
 /// VHD 1.0, "CHS Calculation": the geometry that a BIOS would give the disk.
@@ -58,7 +60,7 @@ struct Footer {
     u64 size = 0;                  // "Current Size", bytes
     Geometry geometry;
     DiskType type = DiskType::fixed;
-    std::array<u8, 16> uuid{};
+    Uuid uuid{};
 };
 
 /// Seconds from 1970 to the year 2000, when VHD's clock starts.
@@ -85,7 +87,7 @@ struct DynamicHeader {
     u64 table_offset = 0; // bytes: where the block allocation table (BAT) is
     u32 table_entries = 0;
     u32 block_size = 0; // bytes of guest data per block; a power of two
-    std::array<u8, 16> parent_uuid{};
+    Uuid parent_uuid{};
     u32 parent_timestamp = 0;     // as Footer::timestamp
     std::string parent_name = {}; // UTF-8
     std::array<ParentLocator, kLocators> locators{};

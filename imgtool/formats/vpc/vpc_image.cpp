@@ -2,6 +2,7 @@
 #include "imgtool/formats/vpc/vpc_image.hpp"
 
 #include "base/endian.hpp"
+#include "imgtool/formats/shared/parent_path.hpp"
 
 #include <fmt/format.h>
 
@@ -104,11 +105,12 @@ Result<u64> find_end(ByteSource& file, const DynamicHeader& header)
     return end > file_end ? Result<u64>{truncated()} : end;
 }
 
-/// The name of a differencing disk's parent. Which of the names leads to a file cannot be told
-/// here; they should all mean the same, so the most specific that makes sense on this host is
-/// taken.
-Result<std::string> find_parent(ByteSource& file, const DynamicHeader& header)
+/// The name of a differencing disk's parent. All that are there should mean the same file; those
+/// that are relative to the image are tried first, because they go on when both files are moved.
+Result<std::string> find_parent(ByteSource& file, const DynamicHeader& header,
+                                const OpenContext& context)
 {
+    std::vector<std::string> names;
     for (const u32 code : {platform::relative, platform::url, platform::absolute}) {
         for (const ParentLocator& locator : header.locators) {
             if (locator.code != code) {
@@ -123,14 +125,17 @@ Result<std::string> find_parent(ByteSource& file, const DynamicHeader& header)
                 return std::move(done).error().in("reading a parent locator");
             }
             if (std::string path = parent_path(code, bytes); !path.empty()) {
-                return path;
+                names.push_back(std::move(path));
             }
         }
     }
-    if (header.parent_name.empty()) {
+    if (std::string path = from_windows(header.parent_name); !path.empty()) {
+        names.push_back(std::move(path));
+    }
+    if (names.empty()) {
         return fail(Errc::corrupt, "a differencing disk without its parent's name");
     }
-    return header.parent_name;
+    return choose_parent(names, context);
 }
 
 bool has_footer_at_end(ByteSource& file)
@@ -141,7 +146,7 @@ bool has_footer_at_end(ByteSource& file)
 }
 
 Result<std::unique_ptr<Image>> open_dynamic(std::unique_ptr<ByteSource> file,
-                                            DynamicVpc::Parts parts)
+                                            DynamicVpc::Parts parts, const OpenContext& context)
 {
     std::array<u8, kDynamicHeaderSize> bytes{};
     if (auto done = read_padded(*file, FileOffset{parts.footer.header_offset}, bytes); !done) {
@@ -165,7 +170,7 @@ Result<std::unique_ptr<Image>> open_dynamic(std::unique_ptr<ByteSource> file,
         has_footer_at_end(*file) ? file->size() - kFooterSize : round_up(file->size());
     parts.free = std::max(end.value(), file_end);
     if (parts.footer.type == DiskType::differencing) {
-        auto parent = find_parent(*file, parts.header);
+        auto parent = find_parent(*file, parts.header, context);
         if (!parent) {
             return std::move(parent).error();
         }
@@ -213,9 +218,9 @@ Result<std::unique_ptr<Image>> open_image(std::unique_ptr<ByteSource> file, Open
     if (parts.footer.type == DiskType::fixed) {
         const u64 data_end = at_start ? file_end : file_end - kFooterSize;
         return std::unique_ptr<Image>{
-            std::make_unique<FixedVpc>(std::move(file), parts.size, data_end)};
+            std::make_unique<FixedVpc>(std::move(file), parts.footer, parts.size, data_end)};
     }
-    return open_dynamic(std::move(file), std::move(parts));
+    return open_dynamic(std::move(file), std::move(parts), context);
 }
 
 Result<Extent> FixedVpc::map(GuestOffset from, u64 limit, MapDetail detail)
@@ -330,6 +335,25 @@ Result<Extent> DynamicVpc::map(GuestOffset from, u64 limit, MapDetail)
         extent.length = std::min(limit, (first + run.value().sectors) * kSectorSize - within);
     }
     return extent;
+}
+
+/// VHD 1.0, "Dynamic Disk Header Format", "Parent Unique ID". Images without one are not held to
+/// it.
+Status DynamicVpc::check_backing(Image& backing)
+{
+    const auto* fixed = dynamic_cast<FixedVpc*>(&backing);
+    const auto* dynamic = dynamic_cast<DynamicVpc*>(&backing);
+    const Uuid* uuid = fixed != nullptr     ? &fixed->uuid()
+                       : dynamic != nullptr ? &dynamic->uuid()
+                                            : nullptr;
+    const Uuid& wanted = parts_.header.parent_uuid;
+    if (wanted != Uuid{} && (uuid == nullptr || *uuid != wanted)) {
+        return fail(Errc::invalid_argument,
+                    fmt::format("the parent '{}' is not the disk that this one was made from: its "
+                                "data may not fit",
+                                parts_.parent_name));
+    }
+    return base::ok();
 }
 
 ImageInfo DynamicVpc::info()

@@ -16,8 +16,8 @@ Result<std::unique_ptr<Image>> open_image(std::unique_ptr<ByteSource> file, Open
 /// A fixed disk: its bytes, and a footer behind them.
 class FixedVpc final : public Image {
 public:
-    FixedVpc(std::unique_ptr<ByteSource> file, u64 size, u64 data_end)
-        : file_{std::move(file)}, size_{size}, data_end_{data_end}
+    FixedVpc(std::unique_ptr<ByteSource> file, const Footer& footer, u64 size, u64 data_end)
+        : file_{std::move(file)}, uuid_{footer.uuid}, size_{size}, data_end_{data_end}
     {}
 
     u64 size() const override { return size_; }
@@ -32,8 +32,11 @@ public:
     bool checks_by_default() const override { return false; }
     Result<CheckReport> check(Repair repair, const ProblemSink& problem) override;
 
+    const Uuid& uuid() const { return uuid_; }
+
 private:
     std::unique_ptr<ByteSource> file_;
+    Uuid uuid_;
     u64 size_;     // bytes
     u64 data_end_; // bytes of the file in front of the footer
 };
@@ -63,6 +66,9 @@ public:
     ImageInfo info() override;
     bool checks_by_default() const override { return false; }
     Result<CheckReport> check(Repair repair, const ProblemSink& problem) override;
+    Status check_backing(Image& backing) override;
+
+    const Uuid& uuid() const { return parts_.footer.uuid; }
 
 private:
     bool differencing() const { return parts_.footer.type == DiskType::differencing; }

@@ -3,6 +3,7 @@
 #include "imgtool/formats/raw/raw.hpp"
 #include "imgtool/formats/vpc/vpc_image.hpp"
 #include "imgtool/formats/vpc/vpc_test_image.hpp"
+#include "imgtool/open.hpp"
 #include "imgtool/ops/create.hpp"
 #include "imgtool/source/memory_source.hpp"
 #include "imgtool/tests/crash.hpp"
@@ -196,6 +197,43 @@ TEST_CASE("vpc: new disks are as large as their geometry, unless told otherwise"
     CHECK(open_bytes(created({{"size", "0"}}))->size() == 0);
     CHECK(created({{"size", "3000000"}})->size() == 2560);
     CHECK(*created({{"size", "3000000"}}) == *created({{"size", "3000000"}})); // the same identity
+}
+
+TEST_CASE("vpc: a differencing disk reads its parent, by whichever of its names leads to one")
+{
+    const img::test::TempDir dir;
+    const Uuid uuid{1, 2, 3};
+    const auto parent = shared(make_small({.size = 8192, .uuid = uuid}));
+    REQUIRE(open_disk_in(parent)->write(0, std::vector<u8>(8192, 0x31)));
+    img::test::write_file(dir / "parent.vhd", *parent);
+    const auto outcome = [&](const std::vector<std::pair<u32, std::string>>& locators,
+                             const Uuid& wanted) {
+        const auto child = shared(make_small({.size = 8192,
+                                              .type = DiskType::differencing,
+                                              .locators = locators,
+                                              .parent_uuid = wanted}));
+        // Sector 3 is its own: a block of 8 sectors behind its bitmap, in front of the footer.
+        std::vector<u8> block(512 + 4096, 0x77);
+        std::fill_n(block.begin(), 512, u8{0});
+        block[0] = 0x10;
+        base::store_be<u32>(*child, kTableAt, static_cast<u32>(child->size() / 512 - 1));
+        child->insert(child->end() - 512, block.begin(), block.end());
+        img::test::write_file(dir / "child.vhd", *child);
+        auto disk = open_disk({.path = dir / "child.vhd", .read_only = true});
+        std::vector<u8> bytes(8192);
+        const auto read = disk ? disk.value()->read(0, bytes) : Status{disk.error()};
+        std::vector<u8> good(8192, 0x31);
+        std::fill_n(good.begin() + 3 * 512, 512, u8{0x77});
+        return !read ? read.error().message : bytes == good ? "good" : "wrong bytes";
+    };
+    CHECK(outcome({{platform::relative, "parent.vhd"}}, uuid) == "good");
+    CHECK(outcome({{platform::relative, "gone/parent.vhd"}}, uuid) == "good"); // by the header's
+    CHECK(outcome({{platform::relative, "gone.vhd"}, {platform::absolute, "C:/vm/parent.vhd"}},
+                  Uuid{}) == "good");
+    CHECK(outcome({}, Uuid{9}) == "the parent 'parent.vhd' is not the disk that this one was made "
+                                  "from: its data may not fit");
+    std::filesystem::remove(dir / "parent.vhd");
+    CHECK(outcome({{platform::relative, "gone.vhd"}}, uuid).find("gone.vhd") != std::string::npos);
 }
 
 TEST_CASE("vpc: images that lie are refused")

@@ -18,6 +18,8 @@ struct Small {
     u32 block_size = 4096;
     DiskType type = DiskType::dynamic;
     std::vector<std::pair<u32, std::string>> locators = {};
+    Uuid uuid = {};
+    Uuid parent_uuid = {};
 };
 
 inline std::vector<u8> make_small(const Small& small)
@@ -30,6 +32,7 @@ inline std::vector<u8> make_small(const Small& small)
     std::vector<u8> file(table_end, 0xff);
     if (small.type == DiskType::differencing) {
         header.parent_name = "parent.vhd";
+        header.parent_uuid = small.parent_uuid;
     }
     for (std::size_t i = 0; i < small.locators.size(); ++i) {
         const auto& [code, path] = small.locators[i];
@@ -42,7 +45,8 @@ inline std::vector<u8> make_small(const Small& small)
                         .creator = {'q', 'e', 'm', '2'},
                         .size = small.size,
                         .geometry = kLargestGeometry,
-                        .type = small.type};
+                        .type = small.type,
+                        .uuid = small.uuid};
     const auto footer_bytes = encode_footer(footer);
     const auto header_bytes = encode_dynamic_header(header);
     std::ranges::copy(footer_bytes, file.begin());
