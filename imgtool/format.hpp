@@ -66,6 +66,9 @@ struct CreateContext {
     /// Opens a file that is there, such as the backing file, for reading.
     OpenSibling open_sibling = {};
     const Secrets* secrets = nullptr;
+    /// Where the file will end, whatever the image's length, when it is of a fixed size; 0: with
+    /// the image. For what is looked for at the end.
+    u64 file_end = 0; // bytes
     /// Random numbers and the time of creation.
     const Identity* identity = &Identity::of_host();
 };
@@ -117,6 +120,10 @@ struct FormatDriver {
     /// False where no image has compressed blocks, so that `convert -c` can be refused before
     /// anything is made; Image::packing() has the last word.
     bool packs = true;
+    /// The disk's bytes are the file's, so that a new image shows what a file that cannot be
+    /// emptied (ByteSource::fixed_size) held. create() of all others sees such a file as an empty
+    /// one.
+    bool shows_old_bytes = false;
     /// create() follows "preallocation". The others' file is made with it while it is still empty.
     bool preallocates = false;
 };

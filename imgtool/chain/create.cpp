@@ -2,6 +2,7 @@
 #include "imgtool/formats/qcow2/qcow2.hpp"
 #include "imgtool/open.hpp"
 #include "imgtool/source/file_source.hpp"
+#include "imgtool/source/growing_source.hpp"
 
 #include <fmt/format.h>
 
@@ -74,7 +75,8 @@ Status create_qcow2(const std::string& path, const Qcow2CreateOptions& options)
     if (!file) {
         return std::move(file).error();
     }
-    return qcow2::create(*file.value(), parameters);
+    return make_in_empty(*file.value(),
+                         [&](ByteSource& empty) { return qcow2::create(empty, parameters); });
 }
 
 } // namespace img

@@ -4,11 +4,16 @@
 
 namespace img {
 
+bool DiskSource::fixed_size() const
+{
+    Image& image = *disk_->layers().front().image;
+    return image.file().fixed_size() && !image.is_zero_when_new();
+}
+
 Status DiskSource::grow_to(FileOffset at, u64 length)
 {
     const u64 end = at.bytes + length;
-    return end > size() ? disk_->layers().front().image->resize(end, Preallocate::none)
-                        : base::ok();
+    return end > size() ? resize(end) : base::ok();
 }
 
 Status DiskSource::write(FileOffset at, std::span<const u8> from)
@@ -29,8 +34,16 @@ Status DiskSource::zero(FileOffset at, u64 length)
 
 Status DiskSource::resize(u64 size)
 {
-    return size == disk_->size() ? base::ok()
-                                 : disk_->layers().front().image->resize(size, Preallocate::none);
+    const u64 old = disk_->size();
+    if (size == old) {
+        return base::ok();
+    }
+    Image& image = *disk_->layers().front().image;
+    auto done = image.resize(size, Preallocate::none);
+    if (done && size > old && !image.is_zero_when_new()) {
+        done = disk_->write_zeroes(old, size - old); // the zeroes of an encrypted file are none
+    }
+    return done;
 }
 
 Status DiskSource::reserve(FileOffset at, u64 length)

@@ -15,6 +15,7 @@ public:
     const std::string& name() const override { return disk_->layers().front().path; }
     u64 size() const override { return disk_->size(); }
     bool read_only() const override { return disk_->read_only(); }
+    bool fixed_size() const override;
     Status read(FileOffset at, std::span<u8> into) override { return disk_->read(at.bytes, into); }
     Status write(FileOffset at, std::span<const u8> from) override;
     Status zero(FileOffset at, u64 length) override;

@@ -12,7 +12,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <sys/stat.h>
 
 namespace img::cli {
 
@@ -31,12 +30,6 @@ bool is_on(const CreateSettings& settings, std::string_view name)
 {
     const std::string* value = find(settings, name);
     return value != nullptr && (*value == "on" || *value == "yes" || *value == "true");
-}
-
-bool is_block_device(const std::string& path)
-{
-    struct stat st = {};
-    return ::stat(path.c_str(), &st) == 0 && S_ISBLK(st.st_mode);
 }
 
 /// What of the options for making an image is needed to open it: "encrypt.key-secret".
@@ -379,7 +372,7 @@ bool Conversion::show(u64 done, u64 total)
 
 bool Conversion::copy()
 {
-    const bool fresh = !request_.skip_create && !is_block_device(request_.target);
+    const bool fresh = !request_.skip_create;
     RateLimit limit{request_.rate};
     ConvertOptions options{
         .sparse_size = request_.sparse_size.value_or(4096),

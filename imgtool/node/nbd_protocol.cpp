@@ -156,6 +156,6 @@ constexpr std::array<std::string_view, 3> kPrefixes{"nbd", "nbd+tcp", "nbd+unix"
 
 } // namespace
 
-const Protocol kNbdProtocol{"nbd", kPrefixes, parse, open};
+const Protocol kNbdProtocol{"nbd", kPrefixes, parse, open, true, true};
 
 } // namespace img::node

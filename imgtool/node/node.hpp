@@ -60,11 +60,16 @@ struct Protocol {
     /// Takes the options that it knows; what is left is refused then.
     Result<OpenedSource> (*open)(Options& options, const How& how);
     bool says_protocol = true; // what messages call it
+    bool takes_images = false; // new ones can be made in what is there
 };
 
 const Protocol* find_protocol(std::string_view driver);
 /// Error: no such driver, or one that QEMU has and we refuse.
 base::Error unknown_driver(std::string_view driver);
+
+/// Whether new images can be made in what the name leads to: a device or an export, which is there
+/// and stays as long as it is.
+bool takes_images(const std::string& name);
 
 /// Parses a name that has_protocol(); also "json:".
 Result<Options> parse_name(std::string_view name);

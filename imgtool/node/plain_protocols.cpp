@@ -241,7 +241,8 @@ constexpr std::array<std::string_view, 1> kFaultPrefix{"blkdebug"};
 } // namespace
 
 const Protocol kFileProtocol{"file", kFilePrefix, parse_file, open_file};
-const Protocol kHostDeviceProtocol{"host_device", kHostDevicePrefix, parse_file, open_host_device};
+const Protocol kHostDeviceProtocol{
+    "host_device", kHostDevicePrefix, parse_file, open_host_device, true, true};
 const Protocol kNullCoProtocol{"null-co", kNullCoPrefix, parse_null, open_null};
 const Protocol kNullAioProtocol{"null-aio", kNullAioPrefix, parse_null, open_null};
 const Protocol kFaultProtocol{"blkdebug", kFaultPrefix, parse_fault, open_fault};

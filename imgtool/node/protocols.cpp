@@ -72,6 +72,25 @@ base::Error unknown_driver(std::string_view driver)
                : fail(Errc::invalid_argument, fmt::format("Unknown driver '{}'", driver));
 }
 
+namespace {
+
+const Protocol* find_by_prefix(std::string_view prefix)
+{
+    const auto found = std::ranges::find_if(kProtocols, [prefix](const Protocol* protocol) {
+        return std::ranges::find(protocol->prefixes, prefix) != protocol->prefixes.end();
+    });
+    return found != kProtocols.end() ? *found : nullptr;
+}
+
+} // namespace
+
+bool takes_images(const std::string& name)
+{
+    const Protocol* protocol =
+        has_protocol(name) ? find_by_prefix(name.substr(0, name.find(':'))) : nullptr;
+    return protocol != nullptr && protocol->takes_images;
+}
+
 Result<Options> parse_name(std::string_view name)
 {
     const std::string_view prefix = name.substr(0, name.find(':'));
@@ -81,10 +100,7 @@ Result<Options> parse_name(std::string_view name)
     if (prefix == "json") {
         return parse_json_options(name.substr(prefix.size() + 1));
     }
-    for (const Protocol* protocol : kProtocols) {
-        if (std::ranges::find(protocol->prefixes, prefix) == protocol->prefixes.end()) {
-            continue;
-        }
+    if (const Protocol* protocol = find_by_prefix(prefix)) {
         auto parsed = protocol->parse(name);
         if (!parsed) {
             return parsed;

@@ -6,6 +6,7 @@
 #include "imgtool/open.hpp"
 #include "imgtool/ops/file_options.hpp"
 #include "imgtool/source/file_source.hpp"
+#include "imgtool/source/growing_source.hpp"
 
 #include <fmt/format.h>
 
@@ -210,6 +211,81 @@ Status check_backing_format(const FormatDriver& format, const CreateSettings& co
 
 } // namespace
 
+namespace {
+
+/// The file that an image is to be made in.
+struct Target {
+    std::string path; // as further files' names are seen from; not of a host file when `is_node`
+    bool is_node = false;
+    std::unique_ptr<ByteSource> file = {};
+};
+
+/// Opens what a name with a protocol leads to; it is there already, and stays as long as it is.
+Result<Target> open_node_target(const std::string& name, const Secrets* secrets)
+{
+    const std::string driver = name.substr(0, name.find_first_of(":+"));
+    const auto failed = [&](base::Error error) {
+        return std::move(error).in(
+            fmt::format("Protocol driver '{}' does not support image creation, and opening the "
+                        "image failed",
+                        driver));
+    };
+    auto tree = node::parse_name(name);
+    if (!tree) {
+        return failed(std::move(tree).error());
+    }
+    const OpenOptions options{.path = name, .read_only = false, .secrets = secrets};
+    node::Options file = tree.value().take_under("file");
+    auto opened = node::open_source(
+        std::move(file),
+        node::How{.options = options, .read_only = false, .share = false, .unsafe = false});
+    if (!opened) {
+        return failed(std::move(opened).error());
+    }
+    return Target{.path = name, .is_node = true, .file = std::move(opened.value().file)};
+}
+
+/// Opens the file, empty where it can be emptied.
+Result<Target> open_target(const std::string& name, const CreateSettings& completed,
+                           const Secrets* secrets)
+{
+    if (node::takes_images(name)) {
+        return open_node_target(name, secrets);
+    }
+    auto path = node::plain_path(name);
+    if (!path) {
+        return std::move(path).error();
+    }
+    auto file = FileSource::create(path.value());
+    if (!file) {
+        return std::move(file).error();
+    }
+    apply_file_options(*file.value(), completed);
+    return Target{.path = std::move(path).value(), .file = std::move(file).value()};
+}
+
+/// What is half made goes away again, unless it is more than a file.
+void remove_file(const std::string& path)
+{
+    struct stat st = {};
+    if (::stat(path.c_str(), &st) == 0 && S_ISREG(st.st_mode)) {
+        ::unlink(path.c_str());
+    }
+}
+
+} // namespace
+
+Status create_in(const FormatDriver& format, ByteSource& file, const CreateSettings& completed,
+                 CreateContext& context)
+{
+    if (format.shows_old_bytes) {
+        return format.create(file, completed, context);
+    }
+    context.file_end = file.fixed_size() ? file.size() : 0;
+    return make_in_empty(
+        file, [&](ByteSource& empty) { return format.create(empty, completed, context); });
+}
+
 Status create_image(const FormatDriver& format, const std::string& name,
                     const CreateSettings& completed, const Secrets* secrets,
                     const Identity& identity)
@@ -227,26 +303,20 @@ Status create_image(const FormatDriver& format, const std::string& name,
     if (auto good = check_backing_format(format, completed); !good) {
         return good;
     }
-    auto plain = node::plain_path(name);
-    if (!plain) {
-        return std::move(plain).error();
+    auto opened = open_target(name, completed, secrets);
+    if (!opened) {
+        return std::move(opened).error();
     }
-    const std::string& path = plain.value();
-    auto file = FileSource::create(path);
-    if (!file) {
-        return std::move(file).error();
-    }
-    apply_file_options(*file.value(), completed);
+    const auto& [path, is_node, file] = opened.value();
     std::vector<std::string> siblings;
     const std::string place = format.names_from_cwd ? path.substr(path.rfind('/') + 1) : path;
     CreateContext context{.make_sibling = sibling_maker(place, completed, siblings),
                           .open_sibling = sibling_reader(path, secrets),
                           .secrets = secrets,
                           .identity = &identity};
-    auto made = format.create(*file.value(), completed, context);
-    struct stat st = {};
-    if (!made && ::stat(path.c_str(), &st) == 0 && S_ISREG(st.st_mode)) {
-        ::unlink(path.c_str()); // what it had been was lost when it was made empty
+    auto made = create_in(format, *file, completed, context);
+    if (!made && !is_node) {
+        remove_file(path); // what it had been was lost when it was made empty
     }
     for (const std::string& sibling : siblings) {
         if (!made) {

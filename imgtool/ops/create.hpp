@@ -16,8 +16,13 @@ Result<CreateSettings> complete_settings(const FormatDriver& format, const Creat
 Result<CreateSettings> complete_settings(std::span<const CreateOption> options,
                                          const CreateSettings& given);
 
-/// Makes the image file `path` and an empty image in it. A file that was there is not touched when
-/// the settings are wrong; one that was not is removed again when making the image fails.
+/// Makes an empty image in `file`, which is empty or of a fixed size.
+Status create_in(const FormatDriver& format, ByteSource& file, const CreateSettings& completed,
+                 CreateContext& context);
+
+/// Makes the image file `path` and an empty image in it; devices and exports (node::takes_images)
+/// must be there. A file that was there is not touched when the settings are wrong; one that was
+/// not is removed again when making the image fails.
 Status create_image(const FormatDriver& format, const std::string& path,
                     const CreateSettings& completed, const Secrets* secrets = nullptr,
                     const Identity& identity = Identity::of_host());

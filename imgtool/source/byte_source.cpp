@@ -40,6 +40,19 @@ Status preallocate(ByteSource& file, FileOffset at, u64 length, Preallocate how)
     return base::ok();
 }
 
+Status resize_to(ByteSource& file, u64 size, Preallocate how)
+{
+    const u64 old = file.size();
+    auto done = file.resize(size);
+    if (done && size > old && file.size() == size) {
+        done = preallocate(file, FileOffset{old}, size - old, how);
+    }
+    if (!done && size > old) {
+        (void)file.resize(old); // the first error is the one to tell
+    }
+    return done;
+}
+
 Status make_raw(ByteSource& file, u64 size, Preallocate how)
 {
     if (auto done = preallocate(file, FileOffset{0}, size, how); !done) {
@@ -52,6 +65,12 @@ Status make_raw(ByteSource& file, u64 size, Preallocate how)
         return done;
     }
     return file.resize(size);
+}
+
+Status make_zero_raw(ByteSource& file, u64 size, Preallocate how)
+{
+    auto done = make_raw(file, size, how);
+    return done && file.fixed_size() ? file.zero(FileOffset{0}, size) : std::move(done);
 }
 
 } // namespace img

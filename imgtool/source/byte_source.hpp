@@ -33,6 +33,11 @@ public:
     /// Whether read() may be called from several threads at once while nobody writes.
     virtual bool concurrent() const { return false; }
 
+    /// Whether the source is as long as it is, like a device: resize() does not move its end, and
+    /// nothing can be written behind that. Then size() says nothing of where an image in it ends,
+    /// and what the image did not write is not zero but what was there before.
+    virtual bool fixed_size() const { return false; }
+
     /// Fills `into` completely or fails; there are no short reads.
     virtual Status read(FileOffset at, std::span<u8> into) = 0;
     /// Writes all of `from`, growing the file where it must.
@@ -70,7 +75,14 @@ Status read_padded(ByteSource& file, FileOffset at, std::span<u8> into);
 enum class Preallocate : u8 { none, metadata, reserve, write };
 Status preallocate(ByteSource& file, FileOffset at, u64 length, Preallocate how);
 
+/// Makes a file that ends with its disk `size` bytes long; what is new reads as zero and has
+/// storage as `how` says. When that fails, the file is as long as it was.
+Status resize_to(ByteSource& file, u64 size, Preallocate how);
+
 /// Makes an empty file the raw image of an empty disk.
 Status make_raw(ByteSource& file, u64 size, Preallocate how);
+
+/// The same where nobody but the file can say that it is empty: one of a fixed size is made zero.
+Status make_zero_raw(ByteSource& file, u64 size, Preallocate how);
 
 } // namespace img

@@ -63,6 +63,7 @@ public:
     const std::string& name() const override { return file_->name(); }
     u64 size() const override { return file_->size(); }
     bool read_only() const override { return file_->read_only(); }
+    bool fixed_size() const override { return file_->fixed_size(); }
     Status read(FileOffset at, std::span<u8> into) override;
     Status write(FileOffset at, std::span<const u8> from) override;
     Status zero(FileOffset at, u64 length) override;

@@ -203,7 +203,8 @@ Status FileSource::zero(FileOffset at, u64 length)
 {
     set_changed();
     const u64 end = at.bytes + length;
-    if (!device_ && at.bytes < size_) {
+    if (at.bytes < size_) {
+        // Of a device the kernel makes whole blocks zero, by whatever the device does fastest.
         const u64 inside = std::min(length, size_ - at.bytes);
         if (::fallocate(fd_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
                         static_cast<off_t>(at.bytes), static_cast<off_t>(inside)) == 0) {
@@ -245,6 +246,11 @@ Status FileSource::resize(u64 size)
 
 Status FileSource::reserve(FileOffset at, u64 length)
 {
+    if (device_) {
+        return at.bytes <= size_ && length <= size_ - at.bytes
+                   ? base::ok() // all of it has storage
+                   : Status{fail(Errc::io, std::strerror(ENOSPC))};
+    }
     set_changed();
     const int error =
         ::posix_fallocate(fd_, static_cast<off_t>(at.bytes), static_cast<off_t>(length));

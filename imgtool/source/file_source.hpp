@@ -28,6 +28,7 @@ public:
     u64 size() const override { return size_; }
     bool read_only() const override { return access_ == Access::read_only; }
     bool concurrent() const override { return true; }
+    bool fixed_size() const override { return device_; }
     Status read(FileOffset at, std::span<u8> into) override;
     Status write(FileOffset at, std::span<const u8> from) override;
     Status zero(FileOffset at, u64 length) override;

@@ -1,12 +1,14 @@
 #include "imgtool/source/nbd_source.hpp"
 
 #include "base/host_library.hpp"
+#include "imgtool/source/aligned_source.hpp"
 
 #include <libnbd.h>
 
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
 #include <cerrno>
 #include <cstring>
 #include <vector>
@@ -21,6 +23,7 @@ using base::fail;
 constexpr u64 kMaxRequest = u64{8}
                             << 20;       // bytes read or written at once; every server takes 32 MiB
 constexpr u64 kMaxZero = u64{1} << 30;   // bytes made zero, or asked about, at once: below 2^32
+constexpr u64 kMaxBlock = u64{64} << 10; // bytes; the NBD protocol's limit for the least block
 constexpr u64 kMaxExport = u64{1} << 62; // bytes
 
 struct Api {
@@ -34,6 +37,7 @@ struct Api {
     decltype(&::nbd_add_meta_context) add_meta_context;
     decltype(&::nbd_can_meta_context) can_meta_context;
     decltype(&::nbd_get_size) get_size;
+    decltype(&::nbd_get_block_size) get_block_size;
     decltype(&::nbd_is_read_only) is_read_only;
     decltype(&::nbd_can_flush) can_flush;
     decltype(&::nbd_can_zero) can_zero;
@@ -63,6 +67,7 @@ Result<Api> load_api()
     lib.find("nbd_add_meta_context", api.add_meta_context);
     lib.find("nbd_can_meta_context", api.can_meta_context);
     lib.find("nbd_get_size", api.get_size);
+    lib.find("nbd_get_block_size", api.get_block_size);
     lib.find("nbd_is_read_only", api.is_read_only);
     lib.find("nbd_can_flush", api.can_flush);
     lib.find("nbd_can_zero", api.can_zero);
@@ -152,12 +157,13 @@ struct NbdSource::Connection {
 
 NbdSource::NbdSource(std::unique_ptr<Connection> connection, std::string name, u64 size,
                      bool read_only)
-    : connection_{std::move(connection)}, name_{std::move(name)}, size_{size}, read_only_{read_only}
+    : connection_{std::move(connection)}, name_{std::move(name)}, size_{size},
+      read_only_{read_only}, most_{kMaxRequest}
 {}
 
 NbdSource::~NbdSource() = default;
 
-Result<std::unique_ptr<NbdSource>> NbdSource::open(const Address& address, bool read_only)
+Result<std::unique_ptr<ByteSource>> NbdSource::open(const Address& address, bool read_only)
 {
     auto api = load_api();
     if (!api) {
@@ -204,8 +210,61 @@ Result<std::unique_ptr<NbdSource>> NbdSource::open(const Address& address, bool 
     if (!read_only && nbd.is_read_only(handle) != 0) {
         return fail(Errc::io, "request on write denied without write permission");
     }
-    return std::unique_ptr<NbdSource>{
+    std::unique_ptr<NbdSource> source{
         new NbdSource{std::move(connection), url_of(address), static_cast<u64>(size), read_only}};
+    if (auto taken = source->take_block_sizes(); !taken) {
+        return std::move(taken).error();
+    }
+    const u64 block = source->block_;
+    if (block == 1) {
+        return std::unique_ptr<ByteSource>{std::move(source)};
+    }
+    return std::unique_ptr<ByteSource>{std::make_unique<AlignedSource>(std::move(source), block)};
+}
+
+/// NBD protocol, "Block size constraints". A server that says none takes any range of up to 32 MiB.
+Status NbdSource::take_block_sizes()
+{
+    const auto size_of = [this](int kind) {
+        return std::max<std::int64_t>(0,
+                                      connection_->api.get_block_size(connection_->handle, kind));
+    };
+    const auto least = static_cast<u64>(size_of(LIBNBD_SIZE_MINIMUM));
+    const auto preferred = static_cast<u64>(size_of(LIBNBD_SIZE_PREFERRED));
+    const auto most = static_cast<u64>(size_of(LIBNBD_SIZE_MAXIMUM));
+    block_ = std::max<u64>(1, least);
+    if (!std::has_single_bit(block_) || block_ > kMaxBlock) {
+        return fail(Errc::unsupported,
+                    fmt::format("the NBD server asks for blocks of {} bytes", block_));
+    }
+    if (size_ % block_ != 0) {
+        return fail(
+            Errc::unsupported,
+            fmt::format("export size {} is not multiple of minimum block size {}", size_, block_));
+    }
+    if (most != 0) {
+        most_ = std::min(most_, most / block_ * block_);
+    }
+    if (most_ == 0) {
+        return fail(Errc::unsupported,
+                    fmt::format("the NBD server takes no more than {} bytes, but only whole "
+                                "blocks of {}",
+                                most, block_));
+    }
+    preferred_ = std::has_single_bit(preferred) ? std::clamp(preferred, block_, most_) : block_;
+    limited_ = most != 0;
+    return base::ok();
+}
+
+/// How much of [at, at + length) the next request is for, of at most `most` bytes. Where more
+/// follow it ends on a multiple of the preferred size.
+u64 NbdSource::request_length(u64 at, u64 length, u64 most) const
+{
+    if (length <= most) {
+        return length;
+    }
+    const u64 past = (at + most) % preferred_;
+    return past < most ? most - past : most;
 }
 
 Status NbdSource::check_range(FileOffset at, u64 length) const
@@ -221,7 +280,7 @@ Status NbdSource::read(FileOffset at, std::span<u8> into)
         return good;
     }
     while (!into.empty()) {
-        const std::size_t n = std::min<u64>(into.size(), kMaxRequest);
+        const std::size_t n = request_length(at.bytes, into.size(), most_);
         if (connection_->api.pread(connection_->handle, into.data(), n, at.bytes, 0) != 0) {
             return failed(connection_->api, "");
         }
@@ -237,7 +296,7 @@ Status NbdSource::write(FileOffset at, std::span<const u8> from)
         return good;
     }
     while (!from.empty()) {
-        const std::size_t n = std::min<u64>(from.size(), kMaxRequest);
+        const std::size_t n = request_length(at.bytes, from.size(), most_);
         if (connection_->api.pwrite(connection_->handle, from.data(), n, at.bytes, 0) != 0) {
             return failed(connection_->api, "");
         }
@@ -252,9 +311,10 @@ Status NbdSource::zero(FileOffset at, u64 length)
     if (auto good = check_range(at, length); !good) {
         return good;
     }
-    const std::vector<u8> zeroes(connection_->can_zero ? 0 : std::min(length, kMaxRequest));
+    const std::vector<u8> zeroes(connection_->can_zero ? 0 : std::min(length, most_));
+    const u64 most = connection_->can_zero && !limited_ ? kMaxZero : most_;
     while (length != 0) {
-        const u64 n = std::min(length, connection_->can_zero ? kMaxZero : u64{zeroes.size()});
+        const u64 n = request_length(at.bytes, length, most);
         if (!connection_->can_zero) {
             if (auto done = write(at, std::span{zeroes}.first(n)); !done) {
                 return done;

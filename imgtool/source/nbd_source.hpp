@@ -21,8 +21,9 @@ public:
     };
 
     /// Errors: `unsupported` when libnbd is not there; `io`, in qemu-img's words, when the server
-    /// is not or does not have the export.
-    static Result<std::unique_ptr<NbdSource>> open(const Address& address, bool read_only);
+    /// is not or does not have the export. The result takes any range, whatever blocks the server
+    /// asks for.
+    static Result<std::unique_ptr<ByteSource>> open(const Address& address, bool read_only);
 
     ~NbdSource() override;
     NbdSource(const NbdSource&) = delete;
@@ -31,6 +32,7 @@ public:
     const std::string& name() const override { return name_; }
     u64 size() const override { return size_; }
     bool read_only() const override { return read_only_; }
+    bool fixed_size() const override { return true; }
     Status read(FileOffset at, std::span<u8> into) override;
     Status write(FileOffset at, std::span<const u8> from) override;
     Status zero(FileOffset at, u64 length) override;
@@ -44,12 +46,18 @@ private:
     struct Connection;
     NbdSource(std::unique_ptr<Connection> connection, std::string name, u64 size, bool read_only);
 
+    Status take_block_sizes();
+    u64 request_length(u64 at, u64 length, u64 most) const;
     Status check_range(FileOffset at, u64 length) const;
 
     std::unique_ptr<Connection> connection_;
     std::string name_;
     u64 size_; // bytes
     bool read_only_;
+    u64 block_ = 1;        // bytes of which offsets and lengths are to be multiples
+    u64 preferred_ = 1;    // bytes on whose multiples requests are best cut
+    u64 most_;             // bytes of a request
+    bool limited_ = false; // the server said so
 };
 
 } // namespace img

@@ -17,6 +17,7 @@ public:
     const std::string& name() const override { return name_; }
     u64 size() const override { return size_; }
     bool read_only() const override { return false; }
+    bool fixed_size() const override { return true; }
     Status read(FileOffset, std::span<u8> into) override
     {
         std::ranges::fill(into, u8{0});

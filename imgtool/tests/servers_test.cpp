@@ -213,6 +213,103 @@ TEST_CASE("nbd: imgtool converts from one server to another")
     CHECK(read_all(*need(open_disk({.path = to / "r", .format = "raw", .share = true}))) == bytes);
 }
 
+TEST_CASE("nbd: a server's smallest and largest requests are obeyed")
+{
+    if (!test::has_program("nbdkit")) {
+        return;
+    }
+    const TempDir dir;
+    std::vector<u8> bytes = noise(3 << 20, 1);
+    test::write_file(dir / "r", bytes);
+    const Server server{dir,
+                        "exec nbdkit -f -U " + (dir / "s") + " --filter=blocksize-policy file " +
+                            (dir / "r") +
+                            " blocksize-minimum=4096 blocksize-preferred=8192"
+                            " blocksize-maximum=65536 blocksize-error-policy=error",
+                        dir / "s"};
+    OpenOptions options = named(nbd_url(dir, ""));
+    options.read_only = false;
+    options.format = "raw";
+
+    auto disk = need(open_chain(options));
+    CHECK(read_all(*disk) == bytes);
+    const std::vector<u8> some = noise(300'001, 2);
+    CHECK(disk->write(777, some));
+    CHECK(disk->write_zeroes(1'000'001, 1'000'000));
+    CHECK(disk->flush());
+    std::copy(some.begin(), some.end(), bytes.begin() + 777);
+    std::fill_n(bytes.begin() + 1'000'001, 1'000'000, u8{0});
+    CHECK(read_all(*disk) == bytes);
+    CHECK(read_all(*need(open_disk({.path = dir / "r", .format = "raw", .share = true}))) == bytes);
+}
+
+TEST_CASE("nbd: an export of no whole number of blocks is refused")
+{
+    if (!test::has_program("nbdkit")) {
+        return;
+    }
+    const TempDir dir;
+    test::write_file(dir / "r", noise(10'000, 1));
+    const Server server{dir,
+                        "exec nbdkit -f -U " + (dir / "s") + " --filter=blocksize-policy file " +
+                            (dir / "r") + " blocksize-minimum=4096",
+                        dir / "s"};
+
+    const auto chain = open_chain(named(nbd_url(dir, "")));
+
+    REQUIRE_FALSE(chain);
+    CHECK(chain.error().message == "export size 10000 is not multiple of minimum block size 4096");
+}
+
+TEST_CASE("nbd: images are made in an export that is there")
+{
+    if (!test::has_program("qemu-nbd")) {
+        return;
+    }
+    const TempDir dir;
+    const std::vector<u8> bytes = noise(1 << 20, 5);
+    test::write_file(dir / "source", bytes);
+    for (const std::string format : {"raw", "qcow2", "qed", "vmdk", "vdi", "vpc", "vhdx"}) {
+        INFO(format);
+        test::write_file(dir / "r", std::vector<u8>(24 << 20, 0xa5));
+        const Server server{dir, nbd_command(dir, "-f raw " + (dir / "r")), dir / "s"};
+        const auto copied = test::run(tool() + " convert -f raw -O " + format + " " +
+                                      (dir / "source") + " '" + nbd_url(dir) + "'");
+        CHECK(copied.output == "");
+        CHECK(copied.code == 0);
+        OpenOptions options = named(nbd_url(dir));
+        options.format = format;
+        std::vector<u8> there = read_all(*need(open_chain(options)));
+        there.resize(bytes.size());
+        CHECK(there == bytes);
+
+        const auto made =
+            test::run(tool() + " create -q -f " + format + " '" + nbd_url(dir) + "' 2M && " +
+                      tool() + " check -q --full -f " + format + " '" + nbd_url(dir) + "'");
+        CHECK((made.code == 0 || format == "raw"));
+        std::filesystem::remove(dir / "s");
+    }
+}
+
+TEST_CASE("nbd: an image that does not fit in an export is refused")
+{
+    if (!test::has_program("qemu-nbd")) {
+        return;
+    }
+    const TempDir dir;
+    test::write_file(dir / "r", std::vector<u8>(1 << 20, 0xa5));
+    const Server server{dir, nbd_command(dir, "-f raw " + (dir / "r")), dir / "s"};
+
+    const auto raw = test::run(tool() + " create -q -f raw '" + nbd_url(dir) + "' 2M");
+    const auto full =
+        test::run(tool() + " create -q -f qcow2 -o preallocation=full '" + nbd_url(dir) + "' 2M");
+
+    CHECK(raw.code == 1);
+    CHECK(raw.output.ends_with("Cannot grow NBD nodes\n"));
+    CHECK(full.code == 1);
+    CHECK(full.output.ends_with("No space left on device\n"));
+}
+
 TEST_CASE("http: a file is read in ranges, past the cache and through redirections")
 {
     if (!test::has_program("python3")) {

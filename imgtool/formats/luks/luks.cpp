@@ -77,14 +77,11 @@ public:
         if (size > static_cast<u64>(INT64_MAX) - header_.payload_offset()) {
             return fail(Errc::invalid_argument, "The requested file size is too large");
         }
-        const u64 end = header_.payload_offset() + size;
-        const u64 before = file_->size();
-        if (auto done = file_->resize(end); !done) {
+        if (auto done = resize_to(*file_, header_.payload_offset() + size, how); !done) {
             return done;
         }
         size_ = (size + kSector - 1) / kSector * kSector;
-        return end > before ? preallocate(*file_, FileOffset{before}, end - before, how)
-                            : base::ok();
+        return base::ok();
     }
 
     Status amend(const CreateSettings& settings, OpenContext& context, bool force) override
@@ -260,6 +257,7 @@ const FormatDriver kDriver{
     .has_backing = false,
     .measure = measure,
     .packs = false,
+    .shows_old_bytes = true,
     .preallocates = true,
 };
 

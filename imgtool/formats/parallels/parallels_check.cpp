@@ -140,8 +140,8 @@ Status ParallelsImage::check_doubles(Finding& f)
 Status ParallelsImage::check_tail(Finding& f)
 {
     CheckReport& report = f.report;
-    if (f.file_size <= report.image_end_offset) {
-        return base::ok();
+    if (f.file_size <= report.image_end_offset || file().fixed_size()) {
+        return base::ok(); // what cannot be cut off is not leaked
     }
     const u64 left = f.file_size - report.image_end_offset;
     bool repairs = f.repair != Repair::none;

@@ -54,10 +54,11 @@ private:
 
 class Checker {
 public:
-    Checker(ByteSource& file, const Header& header, Repair repair, const ProblemSink& problem)
-        : file_{file}, header_{header}, repair_{repair}, problem_{problem}, usage_{
-                                                                                file.size(),
-                                                                                header.cluster_bits}
+    /// `end`: where the image ends in the file.
+    Checker(ByteSource& file, const Header& header, u64 end, Repair repair,
+            const ProblemSink& problem)
+        : file_{file}, header_{header}, end_{end}, repair_{repair}, problem_{problem},
+          usage_{file.size(), header.cluster_bits}
     {}
 
     Result<CheckReport> run();
@@ -75,6 +76,7 @@ private:
 
     ByteSource& file_;
     const Header& header_;
+    u64 end_; // bytes
     Repair repair_;
     const ProblemSink& problem_;
     Usage usage_;
@@ -123,13 +125,14 @@ Result<u64> Checker::copy_cluster(u64 host)
     if (auto read = read_padded(file_, FileOffset{host}, bytes); !read) {
         return std::move(read).error();
     }
-    const u64 at = (file_.size() + header_.within()) & ~header_.within();
+    const u64 at = (end_ + header_.within()) & ~header_.within();
     if (auto written = file_.write(FileOffset{at}, bytes); !written) {
         return std::move(written).error();
     }
     if (auto flushed = file_.flush(); !flushed) {
         return std::move(flushed).error();
     }
+    end_ = at + bytes.size();
     return at;
 }
 
@@ -189,7 +192,8 @@ Result<u64> Checker::check_l1_entry(u64 index, u64 entry)
 Status Checker::give_back(u64 first, u64 end)
 {
     const u64 at = first << header_.cluster_bits;
-    if (end << header_.cluster_bits >= file_.size()) {
+    if (end << header_.cluster_bits >= end_) {
+        end_ = at;
         return file_.resize(at);
     }
     return file_.zero(FileOffset{at}, (end - first) << header_.cluster_bits);
@@ -198,7 +202,7 @@ Status Checker::give_back(u64 first, u64 end)
 /// Clusters that nothing refers to, unless they are holes and so take no room.
 Status Checker::find_leaks()
 {
-    const u64 size = file_.size();
+    const u64 size = end_;
     // Writers round the L1 table up to whole sectors.
     const u64 l1_bytes = (header_.l1_end() - header_.l1_offset + 511) / 512 * 512;
     const u64 begin = (header_.l1_offset + l1_bytes + header_.within()) >> header_.cluster_bits;
@@ -253,7 +257,7 @@ Result<CheckReport> Checker::run()
             return std::move(looked).error();
         }
     }
-    report_.image_end_offset = file_.size();
+    report_.image_end_offset = end_;
     return report_;
 }
 
@@ -271,7 +275,11 @@ Result<CheckReport> check_file(ByteSource& file, const Header& header, Repair re
     if (file.size() >> header.cluster_bits > kMaxFileClusters) {
         return fail(Errc::unsupported, "the image file is too large for a check");
     }
-    return Checker{file, header, repair, problem}.run();
+    auto end = file.fixed_size() ? find_end(file, header) : Result<u64>{file.size()};
+    if (!end) {
+        return std::move(end).error();
+    }
+    return Checker{file, header, end.value(), repair, problem}.run();
 }
 
 } // namespace img::qcow

@@ -96,8 +96,16 @@ Result<std::unique_ptr<Image>> QcowImage::open(std::unique_ptr<ByteSource> file,
     if (!cipher) {
         return std::move(cipher).error();
     }
-    return std::unique_ptr<Image>{new QcowImage{
+    std::unique_ptr<QcowImage> image{new QcowImage{
         std::move(file), header.value(), std::move(name).value(), std::move(cipher).value()}};
+    if (image->file_->fixed_size() && !image->file_->read_only()) {
+        auto end = find_end(*image->file_, header.value());
+        if (!end) {
+            return std::move(end).error();
+        }
+        image->next_ = end.value();
+    }
+    return std::unique_ptr<Image>{std::move(image)};
 }
 
 Result<u64> QcowImage::l1_entry(u64 index)

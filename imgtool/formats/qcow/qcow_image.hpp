@@ -71,6 +71,9 @@ private:
     bool wrote_data_ = false;     // since the last flush
 };
 
+/// Where what the tables refer to ends (qcow_end.cpp), for files whose own end does not tell.
+Result<u64> find_end(ByteSource& file, const Header& header);
+
 /// The check (qcow_check.cpp). Leaves the file's tables changed under the image when it repairs.
 Result<CheckReport> check_file(ByteSource& file, const Header& header, Repair repair,
                                const ProblemSink& problem);

@@ -139,11 +139,11 @@ Status Bitmaps::prepare(std::vector<StoredBitmap> next, Header& header)
         if (directory.bytes > kMaxBitmapDirectory || directory.bitmaps.size() > kMaxBitmaps) {
             return fail(Errc::unsupported, "Too many persistent bitmaps");
         }
-        auto first = image_.refcounts_.allocate_exactly(image_.geometry_.clusters(directory.bytes));
-        if (!first) {
-            return std::move(first).error();
+        auto taken = image_.take_new(image_.geometry_.clusters(directory.bytes));
+        if (!taken) {
+            return std::move(taken).error();
         }
-        directory.at = first.value() << image_.geometry_.cluster_bits;
+        directory.at = taken.value();
         auto bytes = encode_bitmap_directory(directory.bitmaps, directory.at);
         bytes.resize(image_.geometry_.clusters(bytes.size()) << image_.geometry_.cluster_bits);
         if (auto done = image_.file().write(FileOffset{directory.at}, bytes); !done) {
@@ -154,7 +154,7 @@ Status Bitmaps::prepare(std::vector<StoredBitmap> next, Header& header)
         return done;
     }
     set_bitmap_extension(header, directory);
-    old_ = std::exchange(directory_, std::move(directory));
+    next_ = std::move(directory);
     return base::ok();
 }
 
@@ -178,7 +178,7 @@ Status Bitmaps::release_table(const StoredBitmap& bitmap)
 
 Status Bitmaps::release_old()
 {
-    const BitmapDirectory old = std::exchange(old_, {});
+    const BitmapDirectory old = std::exchange(directory_, std::exchange(next_, {}));
     for (const StoredBitmap& b : old.bitmaps) {
         const auto kept = [&](const StoredBitmap& now) {
             return now.table_offset == b.table_offset;
@@ -197,6 +197,18 @@ Status Bitmaps::release_old()
 }
 
 Status Bitmaps::store(std::vector<StoredBitmap> next)
+{
+    return image_.settled(store_whole(std::move(next)));
+}
+
+/// The same, once one of them has these bits.
+Status Bitmaps::store_with(std::vector<StoredBitmap> next, std::size_t index, const Bits& bits)
+{
+    auto done = write_bits(next[index], bits);
+    return done ? store(std::move(next)) : image_.settled(std::move(done));
+}
+
+Status Bitmaps::store_whole(std::vector<StoredBitmap> next)
 {
     if (auto done = image_.flush(); !done) {
         return done;
@@ -244,12 +256,11 @@ Status Bitmaps::add(const std::string& name, u64 granularity, bool enabled)
                                 "be occupied by the bitmap. Use larger granularity",
                                 name, image_.file().name()));
     }
-    if (auto done = write_bits(bitmap, no_bits(bitmap)); !done) {
-        return done;
-    }
+    const Bits none = no_bits(bitmap);
     auto next = directory_.bitmaps;
     next.push_back(std::move(bitmap));
-    return store(std::move(next));
+    const std::size_t last = next.size() - 1;
+    return store_with(std::move(next), last, none);
 }
 
 Status Bitmaps::remove(const std::string& name)
@@ -269,12 +280,8 @@ Status Bitmaps::clear(const std::string& name)
     if (!index) {
         return std::move(index).error();
     }
-    auto next = directory_.bitmaps;
-    StoredBitmap& bitmap = next[index.value()];
-    if (auto done = write_bits(bitmap, no_bits(bitmap)); !done) {
-        return done;
-    }
-    return store(std::move(next));
+    const Bits none = no_bits(directory_.bitmaps[index.value()]);
+    return store_with(directory_.bitmaps, index.value(), none);
 }
 
 Status Bitmaps::set_enabled(const std::string& name, bool enabled)
@@ -313,8 +320,7 @@ Status Bitmaps::merge(const std::string& name, const std::vector<bool>& bits, u6
     if (!index) {
         return std::move(index).error();
     }
-    auto next = directory_.bitmaps;
-    StoredBitmap& bitmap = next[index.value()];
+    const StoredBitmap& bitmap = directory_.bitmaps[index.value()];
     auto own = read_bits(bitmap);
     if (!own) {
         return std::move(own).error();
@@ -327,10 +333,7 @@ Status Bitmaps::merge(const std::string& name, const std::vector<bool>& bits, u6
         const u64 last = std::min(first + granularity, image_.size()) - 1;
         set_bits(own.value(), first >> bitmap.granularity_bits, last >> bitmap.granularity_bits);
     }
-    if (auto done = write_bits(bitmap, own.value()); !done) {
-        return done;
-    }
-    return store(std::move(next));
+    return store_with(directory_.bitmaps, index.value(), own.value());
 }
 
 Status Bitmaps::begin_marking()
@@ -380,14 +383,18 @@ Status Bitmaps::store_marked()
         return base::ok();
     }
     auto next = directory_.bitmaps;
-    for (const auto& [index, bits] : std::exchange(marked_, {})) {
+    for (const auto& [index, bits] : marked_) {
         next[index].flags &= ~bitmap_flag::in_use;
         if (auto done = write_bits(next[index], bits); !done) {
-            return done;
+            return image_.settled(std::move(done)); // later there may be room
         }
     }
-    marking_ = false;
-    return store(std::move(next));
+    auto done = store(std::move(next));
+    if (done) {
+        marked_.clear();
+        marking_ = false;
+    }
+    return done;
 }
 
 Status Bitmaps::prepare_resize(u64 new_size, Header& header)

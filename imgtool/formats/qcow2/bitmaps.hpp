@@ -50,13 +50,15 @@ private:
     Status write_bits(StoredBitmap& bitmap, const Bits& bits);
     Status prepare(std::vector<StoredBitmap> next, Header& header);
     Status store(std::vector<StoredBitmap> next);
+    Status store_whole(std::vector<StoredBitmap> next);
+    Status store_with(std::vector<StoredBitmap> next, std::size_t index, const Bits& bits);
     Status release_table(const StoredBitmap& bitmap);
     Status begin_marking();
     Bits no_bits(const StoredBitmap& bitmap) const;
 
     Qcow2Image& image_;
     BitmapDirectory directory_;
-    BitmapDirectory old_; // to be given back
+    BitmapDirectory next_; // the image's, once the header names it
     bool marking_ = false;
     std::map<std::size_t, Bits> marked_; // by index in the directory
 };

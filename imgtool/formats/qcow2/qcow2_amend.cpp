@@ -110,6 +110,21 @@ Status check_wishes(const Wishes& w, const Header& header)
 
 Status Qcow2Image::amend(const CreateSettings& settings, OpenContext& context, bool force)
 {
+    const Header before = header_;
+    auto done = settled(amend_whole(settings, context, force));
+    const bool only_raised = before.version < 3 && header_.version == 3 &&
+                             header_.refcount_order == before.refcount_order &&
+                             header_.compatible_features == 0;
+    if (!done && only_raised) {
+        Header header = header_;
+        header.version = before.version;
+        (void)write_header(std::move(header)); // else it stays of version 3, and as good
+    }
+    return done;
+}
+
+Status Qcow2Image::amend_whole(const CreateSettings& settings, OpenContext& context, bool force)
+{
     Wishes w;
     for (const auto& [name, value] : settings) {
         if (auto taken = take(w, name, value); !taken) {
@@ -250,15 +265,15 @@ Status Qcow2Image::downgrade(const Progress& progress)
                     fmt::format("Cannot downgrade an image with incompatible features {:#x} set",
                                 header_.incompatible_features));
     }
+    if (auto done = expand_zeroes(progress); !done) {
+        return std::move(done).error().in("Failed to turn zero into data clusters");
+    }
     if (bitmaps_ && !bitmaps_->empty()) { // version 2 has no way to say that they are right
         for (const BitmapInfo& bitmap : bitmaps_->list()) {
             if (auto done = bitmaps_->remove(bitmap.name); !done) {
                 return done;
             }
         }
-    }
-    if (auto done = expand_zeroes(progress); !done) {
-        return std::move(done).error().in("Failed to turn zero into data clusters");
     }
     Header header = header_;
     header.version = 2;
@@ -328,6 +343,7 @@ Status Qcow2Image::expand_zeroes(const Progress& progress)
             return pending.bytes > kEnough || refcounts_.crowded() ? settle() : base::ok();
         });
         if (!done) {
+            (void)settle(); // what was expanded may stay so
             return done;
         }
         before += l1.size();
@@ -358,6 +374,15 @@ Status Qcow2Image::expand_table(u64 guest, u64 at, std::span<u8> table,
     if (!sharers) {
         return std::move(sharers).error();
     }
+    const std::size_t freed_before = freed.size();
+    std::vector<u64> taken; // clusters
+    const auto undone = [&](base::Error error) {
+        for (const u64 cluster : taken) {
+            (void)refcounts_.set(cluster, 0);
+        }
+        freed.resize(freed_before);
+        return error;
+    };
     for (u64 i = 0; i < geometry_.l2_entries(); ++i, guest += geometry_.cluster_size()) {
         const L2Entry old = rules_.load(table, i);
         const ClusterKind kind = rules_.kind(old, 0);
@@ -368,15 +393,16 @@ Status Qcow2Image::expand_table(u64 guest, u64 at, std::span<u8> table,
         if (!header_.backing_name.empty()) {
             auto run = refcounts_.allocate(1);
             if (!run) {
-                return std::move(run).error();
+                return undone(std::move(run).error());
             }
+            taken.push_back(run.value().first);
             const u64 host = run.value().first << geometry_.cluster_bits;
             auto done = write_zero_cluster(host, guest);
             if (done && sharers.value() > 1) {
                 done = refcounts_.set(run.value().first, sharers.value());
             }
             if (!done) {
-                return done;
+                return undone(std::move(done).error());
             }
             now.word = host | (sharers.value() == 1 ? entry::copied : 0);
         }
@@ -391,7 +417,7 @@ Status Qcow2Image::expand_table(u64 guest, u64 at, std::span<u8> table,
 /// Whether all counts are at most `max`; sets `end` behind the last cluster in use.
 Status Qcow2Image::check_counts_fit(u64 max, u32 bits, u64& end)
 {
-    end = geometry_.clusters(file_->size());
+    end = file_->fixed_size() ? 1 : geometry_.clusters(file_->size());
     const u64 counted = refcounts_.table().size() * geometry_.refblock_entries();
     for (u64 cluster = 0; cluster < counted; ++cluster) {
         if (refcounts_.table()[cluster / geometry_.refblock_entries()] == 0) {
@@ -438,7 +464,9 @@ Status Qcow2Image::change_refcount_bits(u32 bits, const Progress& progress)
         }
         return refcounts_.get(cluster);
     };
+    const u64 file_end = file_->size();
     if (auto done = write_refcounts(*file_, geometry, plan, count_of); !done) {
+        (void)file_->resize(file_end);
         return done;
     }
     std::vector<u64> old = refcounts_.table();
@@ -446,7 +474,7 @@ Status Qcow2Image::change_refcount_bits(u32 bits, const Progress& progress)
     header.reftable_offset = plan.table_at(geometry);
     header.reftable_clusters = static_cast<u32>(plan.table_clusters);
     if (auto done = put_header(std::move(header)); !done) {
-        return done;
+        return done; // the file may name them
     }
     geometry_ = header_.geometry();
     if (auto done = refcounts_.switch_to(header_); !done) {

@@ -253,7 +253,8 @@ Status Checker::rebuild()
     }
     uncount_structures();
     tell_freed();
-    const NewRefcounts plan = plan_refcounts(geometry_, counter_.file_clusters());
+    const u64 start = file_.fixed_size() ? counter_.counts().end() : counter_.file_clusters();
+    const NewRefcounts plan = plan_refcounts(geometry_, start);
     const auto count_of = [this](u64 cluster) -> Result<u64> {
         return u64{counter_.counts().get(cluster)};
     };

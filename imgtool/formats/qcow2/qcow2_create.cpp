@@ -197,8 +197,15 @@ Result<Header::Place> add_luks_place(Header& header, const CreateParameters& p, 
     return place;
 }
 
+Preallocate storage_for(const CreateParameters& p)
+{
+    return p.preallocation == Preallocation::falloc ? Preallocate::reserve
+           : p.preallocation == Preallocation::full ? Preallocate::write
+                                                    : Preallocate::none;
+}
+
 /// Makes the data file, as long as the disk.
-Status make_data_file(const CreateParameters& p, Preallocate how, const OpenSibling& make_sibling)
+Status make_data_file(const CreateParameters& p, const OpenSibling& make_sibling)
 {
     if (p.data_file.empty()) {
         return base::ok();
@@ -210,7 +217,9 @@ Status make_data_file(const CreateParameters& p, Preallocate how, const OpenSibl
     if (!data) {
         return std::move(data).error();
     }
-    if (auto done = make_raw(*data.value(), p.size, how); !done) {
+    // Tables that are made ahead lead to all of it.
+    const auto make = p.preallocation == Preallocation::off ? make_raw : make_zero_raw;
+    if (auto done = make(*data.value(), p.size, storage_for(p)); !done) {
         return done;
     }
     return data.value()->flush();
@@ -317,10 +326,7 @@ Status create(ByteSource& file, const CreateParameters& given, const OpenSibling
     if (!start) {
         return std::move(start).error();
     }
-    const Preallocate how = p.preallocation == Preallocation::falloc ? Preallocate::reserve
-                            : p.preallocation == Preallocation::full ? Preallocate::write
-                                                                     : Preallocate::none;
-    if (auto done = make_data_file(p, how, make_sibling); !done) {
+    if (auto done = make_data_file(p, make_sibling); !done) {
         return done;
     }
     if (auto done = write_refcounts(file, g, header, plan); !done) {
@@ -339,7 +345,8 @@ Status create(ByteSource& file, const CreateParameters& given, const OpenSibling
             return grown;
         }
     }
-    if (auto done = preallocate(file, FileOffset{end - data_bytes}, data_bytes, how); !done) {
+    if (auto done = preallocate(file, FileOffset{end - data_bytes}, data_bytes, storage_for(p));
+        !done) {
         return std::move(done).error().in(
             "Could not resize image: Failed to resize underlying file");
     }

@@ -86,6 +86,7 @@ private:
     /// How many bytes from `guest` on, up to `limit`, are of one kind and side by side in the file;
     /// where `own`, in clusters that nothing else refers to.
     Result<u64> run_length(const L2Place& at, u64 guest, u64 limit, bool own);
+    Result<Placement> place_before(u64 guest, u64 length, u64 disk_end);
     Result<Placement> find_place(u64 guest, u64 length);
     Result<Placement> place_in_own(const L2Place& at, u64 guest, u64 length);
     Result<Placement> place_in_new(const L2Place& at, u64 guest, u64 length);
@@ -135,17 +136,31 @@ private:
     Status own_entries(u64 l1_index, u64 at, std::span<const u8> table, PendingTables& pending);
     Status release_snapshot(std::span<const u64> l1);
     Status while_dirty(const std::function<Status()>& change);
-    Status add_snapshot(const std::string& name, const SnapshotTime& now);
-    Status switch_tables(std::vector<u64> l1, u64 size);
-    Status drop_snapshot(const Snapshot& gone, std::span<const u64> l1, std::vector<Snapshot> left);
-    Status free_snapshot(const Snapshot& gone, std::span<const u64> l1);
+    /// A snapshot table that is in the file, but not the image's yet.
+    struct NewSnapshots {
+        std::vector<Snapshot> list;
+        u64 at;    // file offset
+        u64 bytes; // of the table
+    };
+    Result<NewSnapshots> write_snapshots(std::vector<Snapshot> snapshots);
+    Status use_snapshots(NewSnapshots snapshots, Header header);
     Status store_snapshots(std::vector<Snapshot> snapshots, Header header);
+    Status add_snapshot(const std::string& name, const SnapshotTime& now);
+    Status share_with_snapshot(std::span<const u64> plain, NewSnapshots snapshots);
+    Status load_snapshot(const std::string& id_or_name);
+    Status switch_tables(std::vector<u64> l1, u64 at, u64 size);
+    Status drop_snapshot(const Snapshot& gone, std::span<const u64> l1, NewSnapshots left);
+    Status free_snapshot(const Snapshot& gone, std::span<const u64> l1);
 
     // The disk's size (qcow2_resize.cpp).
     Status set_size(u64 size);
     Status shrink(u64 size);
-    Status grow(u64 size);
+    Status grow(u64 size, Preallocate how);
+    Status prepare_growth(u64 size, Preallocate how);
+    void undo_growth(bool had_last_table);
+    bool has_last_table() const;
     Status clear_beyond_end();
+    Status drop_tables(u64 first);
     Status drop_entries(u64 begin, u64 end);
     Status zero_tail();
     Status move_l1(u64 entries);
@@ -157,6 +172,7 @@ private:
 
     // Another version or refcount width (qcow2_amend.cpp).
     using Progress = std::function<void(u64 done, u64 total)>;
+    Status amend_whole(const CreateSettings& settings, OpenContext& context, bool force);
     Status upgrade();
     Status downgrade(const Progress& progress);
     Status expand_zeroes(const Progress& progress);
@@ -173,7 +189,9 @@ private:
     Status load_bitmaps();
     Status note_write(u64 offset, u64 length);
     Status put_header(Header header);
+    Result<u64> take_new(u64 clusters);
     Result<u64> write_new(std::span<const u8> bytes);
+    Status settled(Status done);
     ClusterRun run_of(u64 at, u64 bytes) const;
     Status settle_counts();
     Status write_header(Header header);
@@ -194,9 +212,10 @@ private:
     Refcounts refcounts_;
     std::optional<bool> preallocated_; // unset: not looked at yet
     std::vector<ClusterRun> to_free_;
-    u64 packed_end_ = 0;        // where the next compressed cluster may go; 0: in a new cluster
-    bool wrote_data_ = false;   // since the last flush
-    bool wrote_packed_ = false; // likewise
+    std::vector<ClusterRun> new_; // of take_new(), since a header was written
+    u64 packed_end_ = 0;          // where the next compressed cluster may go; 0: in a new cluster
+    bool wrote_data_ = false;     // since the last flush
+    bool wrote_packed_ = false;   // likewise
     std::unique_ptr<Bitmaps> bitmaps_; // null until it is known that there may be some
     bool own_zeroes_ = false;          // zeroes are stored even where nothing would show through
 };

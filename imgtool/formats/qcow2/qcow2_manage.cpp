@@ -14,17 +14,28 @@ using base::fail;
 
 } // namespace
 
-/// Writes bytes into new clusters in one run; returns where. Nothing refers to them yet.
+/// Takes clusters in one run; returns where. Nothing refers to them until the header is written.
+Result<u64> Qcow2Image::take_new(u64 clusters)
+{
+    auto first = refcounts_.allocate_exactly(clusters);
+    if (!first) {
+        return std::move(first).error();
+    }
+    new_.push_back({first.value(), clusters});
+    return first.value() << geometry_.cluster_bits;
+}
+
+/// Writes bytes into such clusters.
 Result<u64> Qcow2Image::write_new(std::span<const u8> bytes)
 {
     if (bytes.empty()) {
         return u64{0};
     }
-    auto first = refcounts_.allocate_exactly(geometry_.clusters(bytes.size()));
-    if (!first) {
-        return std::move(first).error();
+    auto taken = take_new(geometry_.clusters(bytes.size()));
+    if (!taken) {
+        return std::move(taken).error();
     }
-    const u64 at = first.value() << geometry_.cluster_bits;
+    const u64 at = taken.value();
     // Whole clusters, for programs that want to read them so.
     std::vector<u8> padded(geometry_.clusters(bytes.size()) << geometry_.cluster_bits);
     std::ranges::copy(bytes, padded.begin());
@@ -32,6 +43,20 @@ Result<u64> Qcow2Image::write_new(std::span<const u8> bytes)
         return std::move(done).error();
     }
     return at;
+}
+
+/// How a change that is made whole or not at all has ended: what was taken for it and is not the
+/// image's is given back.
+Status Qcow2Image::settled(Status done)
+{
+    bool changed = false;
+    for (const ClusterRun& run : std::exchange(new_, {})) {
+        changed |= static_cast<bool>(refcounts_.decrease(run)); // else it leaks
+    }
+    if (changed) {
+        (void)refcounts_.write_blocks(); // they are written later where they are not now
+    }
+    return done;
 }
 
 ClusterRun Qcow2Image::run_of(u64 at, u64 bytes) const
@@ -71,12 +96,18 @@ Status Qcow2Image::put_header(Header header)
     if (!bytes) {
         return fail(Errc::io, "No space left in the file header");
     }
-    if (auto done = file_->write(FileOffset{0}, bytes.value()); !done) {
+    auto done = file_->write(FileOffset{0}, bytes.value());
+    done = done ? file_->flush() : std::move(done);
+    if (!done) {
+        // Nobody knows what the file has now. If it is not the old header, what the new one refers
+        // to must stay.
+        const auto old = encode_header(header_);
+        if (!old || !file_->write(FileOffset{0}, old.value()) || !file_->flush()) {
+            new_.clear();
+        }
         return done;
     }
-    if (auto done = file_->flush(); !done) {
-        return done;
-    }
+    new_.clear();
     header_ = std::move(header);
     rules_ = L2Rules{header_}; // by the version, there are zero flags or not
     return base::ok();
@@ -177,6 +208,9 @@ Status Qcow2Image::shrink_file()
     if (auto done = punch_free_clusters(); !done) {
         return done;
     }
+    if (file_->fixed_size()) {
+        return base::ok();
+    }
     u64 end = geometry_.clusters(file_->size());
     while (end > 1) {
         auto count = refcounts_.get(end - 1);
@@ -200,7 +234,10 @@ Status Qcow2Image::shrink_file()
 /// Gives back to the host what no longer holds anything in the midst of the file.
 Status Qcow2Image::punch_free_clusters()
 {
-    const u64 end = file_->size() >> geometry_.cluster_bits;
+    // Behind the last block of counts all is free, but of a file of a fixed size not ours to wipe.
+    const u64 counted = refcounts_.table().size() * geometry_.refblock_entries();
+    const u64 in_file = file_->size() >> geometry_.cluster_bits;
+    const u64 end = file_->fixed_size() ? std::min(counted, in_file) : in_file;
     for (u64 first = 0, cluster = 0; cluster <= end; ++cluster) {
         auto count = cluster < end ? refcounts_.get(cluster) : Result<u64>{u64{1}};
         if (!count) {

@@ -77,15 +77,16 @@ Status Qcow2Image::write_packed(GuestOffset block, std::span<const u8> packed)
     wrote_data_ = true;
     wrote_packed_ = true;
     file_->announce(DebugEvent::write_compressed);
-    if (auto written = file_->write(FileOffset{at.value()}, packed); !written) {
-        return written;
-    }
-    auto old = load_entry(place.value(), 0);
+    const L2Entry entry{packed_entry(geometry_, {at.value(), packed.size()}), 0};
+    auto written = file_->write(FileOffset{at.value()}, packed);
+    auto old = written ? load_entry(place.value(), 0) : Result<L2Entry>{std::move(written).error()};
     if (!old) {
+        packed_end_ = 0;
+        (void)refcounts_.decrease(clusters_of(entry));
         return std::move(old).error();
     }
     free_later(old.value());
-    return store_entry(place.value(), 0, {packed_entry(geometry_, {at.value(), packed.size()}), 0});
+    return store_entry(place.value(), 0, entry);
 }
 
 } // namespace img::qcow2

@@ -42,17 +42,7 @@ Status Qcow2Image::resize(u64 size, Preallocate how)
     if (auto done = flush(); !done) {
         return done;
     }
-    if (size < header_.size) {
-        return shrink(size);
-    }
-    const u64 old = header_.size;
-    if (auto done = grow(size); !done) {
-        return done;
-    }
-    // Of a raw data file all must be mapped.
-    return how == Preallocate::none && !header_.data_file_is_raw()
-               ? base::ok()
-               : preallocate_range(old, size, how);
+    return settled(size < header_.size ? shrink(size) : grow(size, how));
 }
 
 Status Qcow2Image::shrink(u64 size)
@@ -107,9 +97,15 @@ Status Qcow2Image::clear_beyond_end()
     if (auto done = flush(); !done) {
         return done;
     }
-    // Whole tables: no L1 entry leads to them, and then they are counted off.
+    return drop_tables(first_table);
+}
+
+/// Whole tables, of L1 entries from `first` on: no L1 entry leads to them, and then they are
+/// counted off.
+Status Qcow2Image::drop_tables(u64 first)
+{
     std::vector<u64> gone(l1_.size());
-    for (u64 i = first_table; i < l1_.size(); ++i) {
+    for (u64 i = first; i < l1_.size(); ++i) {
         gone[i] = std::exchange(l1_[i], 0);
         if (gone[i] != 0) {
             dirty_l1_.push_back(i);
@@ -195,7 +191,8 @@ Status Qcow2Image::zero_tail()
     return data_file().zero(FileOffset{host + within}, length);
 }
 
-Status Qcow2Image::grow(u64 size)
+/// All that takes room is made while the disk ends where it did.
+Status Qcow2Image::grow(u64 size, Preallocate how)
 {
     const u64 entries = geometry_.l1_entries(size);
     if (size > static_cast<u64>(INT64_MAX) - geometry_.cluster_size() ||
@@ -206,7 +203,45 @@ Status Qcow2Image::grow(u64 size)
     if (auto done = clear_beyond_end(); !done) {
         return done;
     }
-    if (entries > l1_.size()) {
+    const bool had_last_table = has_last_table();
+    auto done = prepare_growth(size, how);
+    done = done ? set_size(size) : std::move(done);
+    if (!done) {
+        undo_growth(had_last_table);
+    }
+    return done;
+}
+
+/// Whether the last cluster of the disk, or the one where it will begin, has an L2 table.
+bool Qcow2Image::has_last_table() const
+{
+    const u64 index = std::max<u64>(header_.size, 1) - 1;
+    const u64 table = index / geometry_.l2_reach();
+    return table < l1_.size() && (l1_[table] & entry::offset_mask) != 0;
+}
+
+/// Gives back what prepare_growth() has taken. What that does not succeed with is beyond the end of
+/// the disk, where it does no harm.
+void Qcow2Image::undo_growth(bool had_last_table)
+{
+    (void)settled(base::ok());
+    if (!clear_beyond_end()) {
+        return;
+    }
+    // A table that came for what is behind the disk's end leads to nothing but zeroes.
+    if (!had_last_table && has_last_table() &&
+        !drop_tables((std::max<u64>(header_.size, 1) - 1) / geometry_.l2_reach())) {
+        return;
+    }
+    if (data_file_) {
+        (void)data_file_->resize(header_.size);
+    }
+    (void)shrink_file();
+}
+
+Status Qcow2Image::prepare_growth(u64 size, Preallocate how)
+{
+    if (const u64 entries = geometry_.l1_entries(size); entries > l1_.size()) {
         if (auto done = move_l1(entries); !done) {
             return done;
         }
@@ -225,10 +260,11 @@ Status Qcow2Image::grow(u64 size)
             return done;
         }
     }
-    if (auto done = flush(); !done) {
-        return done;
+    // Of a raw data file all must be mapped.
+    if (how != Preallocate::none || header_.data_file_is_raw()) {
+        return preallocate_range(header_.size, size, how);
     }
-    return set_size(size);
+    return flush();
 }
 
 /// The size changes, and with it the bitmaps, which must fit.
@@ -370,7 +406,7 @@ Status Qcow2Image::preallocate_range(u64 begin, u64 end, Preallocate how)
         guest = from.value() < begin ? from.value() : guest;
     }
     while (guest < end) {
-        auto placed = place(GuestOffset{guest}, end - guest);
+        auto placed = place_before(guest, end - guest, end);
         if (!placed) {
             return std::move(placed).error();
         }
@@ -382,6 +418,7 @@ Status Qcow2Image::preallocate_range(u64 begin, u64 end, Preallocate how)
                 done = preallocate(in, at.at, at.block_length, how);
             }
             if (!done) {
+                (void)in.zero(at.at, at.block_length); // gives back the storage that it has taken
                 abandon(at);
                 return std::move(done).error().in(kNoRoom);
             }

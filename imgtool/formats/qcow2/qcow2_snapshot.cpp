@@ -57,6 +57,7 @@ std::vector<u64> without_flags(std::span<const u64> l1)
     return plain;
 }
 
+constexpr std::string_view kNotRemoved = "Failed to remove snapshot from snapshot list";
 constexpr std::string_view kFreeSnapshotFailed = "Failed to free the cluster and L1 table";
 
 } // namespace
@@ -168,8 +169,8 @@ Status Qcow2Image::share_tables(std::span<const u64> l1)
     return settle();
 }
 
-/// Makes `snapshots` the image's, along with what else is new in `header`.
-Status Qcow2Image::store_snapshots(std::vector<Snapshot> snapshots, Header header)
+/// Writes a table of snapshots, which the next header may name.
+Result<Qcow2Image::NewSnapshots> Qcow2Image::write_snapshots(std::vector<Snapshot> snapshots)
 {
     const std::vector<u8> bytes = encode_snapshot_table(snapshots);
     if (snapshots.size() > kMaxSnapshots || bytes.size() > kMaxSnapshotTableBytes) {
@@ -180,16 +181,29 @@ Status Qcow2Image::store_snapshots(std::vector<Snapshot> snapshots, Header heade
         return std::move(at).error();
     }
     if (auto done = settle_counts(); !done) {
-        return done;
+        return std::move(done).error();
     }
+    return NewSnapshots{std::move(snapshots), at.value(), bytes.size()};
+}
+
+/// Makes them the image's, along with what else is new in `header`.
+Status Qcow2Image::use_snapshots(NewSnapshots snapshots, Header header)
+{
     const ClusterRun old = run_of(header_.snapshots_offset, snapshots_.bytes);
-    header.snapshot_count = static_cast<u32>(snapshots.size());
-    header.snapshots_offset = at.value();
+    header.snapshot_count = static_cast<u32>(snapshots.list.size());
+    header.snapshots_offset = snapshots.at;
     if (auto done = write_header(std::move(header)); !done) {
         return done;
     }
-    snapshots_ = {std::move(snapshots), bytes.size()};
+    snapshots_ = {std::move(snapshots.list), snapshots.bytes};
     return refcounts_.decrease(old);
+}
+
+Status Qcow2Image::store_snapshots(std::vector<Snapshot> snapshots, Header header)
+{
+    auto written = write_snapshots(std::move(snapshots));
+    return written ? use_snapshots(std::move(written).value(), std::move(header))
+                   : Status{std::move(written).error()};
 }
 
 /// Runs a change of counts, on the way of which they are too high under flags that say "one".
@@ -228,25 +242,16 @@ Status Qcow2Image::create_snapshot(const std::string& name, const SnapshotTime& 
     if (name.size() > 65535) {
         return fail(Errc::invalid_argument, "Invalid argument");
     }
-    return while_dirty([&] { return add_snapshot(name, now); });
+    return settled(add_snapshot(name, now));
 }
 
+/// All that takes room is made before anything is shared.
 Status Qcow2Image::add_snapshot(const std::string& name, const SnapshotTime& now)
 {
     const std::vector<u64> plain = without_flags(l1_);
-    const std::vector<u8> l1_bytes = encode_l1(plain);
-    auto at = write_new(l1_bytes);
+    auto at = write_new(encode_l1(plain));
     if (!at) {
         return std::move(at).error();
-    }
-    l2_cache_.clear();
-    if (auto done = share_tables(plain); !done) {
-        return done;
-    }
-    l1_ = plain;
-    file_->announce(DebugEvent::l1_update);
-    if (auto done = file_->write(FileOffset{header_.l1_offset}, l1_bytes); !done) {
-        return done;
     }
     Snapshot s{.l1_offset = at.value(), .l1_size = static_cast<u32>(plain.size())};
     s.info.id = next_id(snapshots_.snapshots);
@@ -257,7 +262,26 @@ Status Qcow2Image::add_snapshot(const std::string& name, const SnapshotTime& now
     s.info.disk_size = header_.size;
     std::vector<Snapshot> all = snapshots_.snapshots;
     all.push_back(std::move(s));
-    if (auto done = store_snapshots(std::move(all), header_); !done) {
+    auto written = write_snapshots(std::move(all));
+    if (!written) {
+        return std::move(written).error();
+    }
+    return while_dirty([&] { return share_with_snapshot(plain, std::move(written).value()); });
+}
+
+/// Shares what `plain`, a copy of the L1 table, leads to with the last of `snapshots`.
+Status Qcow2Image::share_with_snapshot(std::span<const u64> plain, NewSnapshots snapshots)
+{
+    l2_cache_.clear();
+    if (auto done = share_tables(plain); !done) {
+        return done;
+    }
+    l1_.assign(plain.begin(), plain.end());
+    file_->announce(DebugEvent::l1_update);
+    if (auto done = file_->write(FileOffset{header_.l1_offset}, encode_l1(plain)); !done) {
+        return done;
+    }
+    if (auto done = use_snapshots(std::move(snapshots), header_); !done) {
         return done;
     }
     packed_end_ = 0; // the cluster is shared now, but its end may be used by one of the two only
@@ -265,6 +289,11 @@ Status Qcow2Image::add_snapshot(const std::string& name, const SnapshotTime& now
 }
 
 Status Qcow2Image::apply_snapshot(const std::string& id_or_name)
+{
+    return settled(load_snapshot(id_or_name));
+}
+
+Status Qcow2Image::load_snapshot(const std::string& id_or_name)
 {
     if (header_.has_data_file()) {
         return fail(Errc::unsupported, "Failed to load snapshot: Operation not supported");
@@ -291,16 +320,6 @@ Status Qcow2Image::apply_snapshot(const std::string& id_or_name)
     }
     std::vector<u64> l1 = without_flags(wanted.value());
     l1.resize(std::max({l1.size(), l1_.size(), std::size_t{geometry_.l1_entries(size)}}));
-    return while_dirty([&] { return switch_tables(std::move(l1), size); });
-}
-
-/// Makes the disk what `l1`, of a snapshot, leads to.
-Status Qcow2Image::switch_tables(std::vector<u64> l1, u64 size)
-{
-    l2_cache_.clear();
-    if (auto done = share_tables(l1); !done) {
-        return done;
-    }
     auto at = write_new(encode_l1(l1));
     if (!at) {
         return std::move(at).error();
@@ -308,8 +327,18 @@ Status Qcow2Image::switch_tables(std::vector<u64> l1, u64 size)
     if (auto done = settle_counts(); !done) {
         return done;
     }
+    return while_dirty([&] { return switch_tables(std::move(l1), at.value(), size); });
+}
+
+/// Makes the disk what `l1`, of a snapshot, leads to; it is in the file at `at`.
+Status Qcow2Image::switch_tables(std::vector<u64> l1, u64 at, u64 size)
+{
+    l2_cache_.clear();
+    if (auto done = share_tables(l1); !done) {
+        return done;
+    }
     Header header = header_;
-    header.l1_offset = at.value();
+    header.l1_offset = at;
     header.l1_size = static_cast<u32>(l1.size());
     header.size = size;
     const ClusterRun old_table = run_of(header_.l1_offset, l1_.size() * sizeof(u64));
@@ -413,16 +442,20 @@ Status Qcow2Image::delete_snapshot(const std::string& id_or_name)
     if (!l1) {
         return std::move(l1).error();
     }
-    return while_dirty([&] { return drop_snapshot(gone, l1.value(), std::move(left)); });
+    auto written = write_snapshots(std::move(left));
+    if (!written) {
+        return settled(std::move(written).error().in(kNotRemoved));
+    }
+    return settled(
+        while_dirty([&] { return drop_snapshot(gone, l1.value(), std::move(written).value()); }));
 }
 
-Status Qcow2Image::drop_snapshot(const Snapshot& gone, std::span<const u64> l1,
-                                 std::vector<Snapshot> left)
+Status Qcow2Image::drop_snapshot(const Snapshot& gone, std::span<const u64> l1, NewSnapshots left)
 {
     const u32 count = header_.snapshot_count;
-    auto done = store_snapshots(std::move(left), header_);
+    auto done = use_snapshots(std::move(left), header_);
     if (!done && header_.snapshot_count == count) {
-        return std::move(done).error().in("Failed to remove snapshot from snapshot list");
+        return std::move(done).error().in(kNotRemoved);
     }
     if (done) {
         done = free_snapshot(gone, l1);

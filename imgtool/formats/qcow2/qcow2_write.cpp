@@ -89,17 +89,20 @@ Status Qcow2Image::make_l2_table(u64 l1_index)
     const u64 at = run.value().first << geometry_.cluster_bits;
     const u64 shared = l1_[l1_index] & entry::offset_mask;
     file_->announce(DebugEvent::l2_alloc_write);
+    auto made = base::ok();
     if (shared != 0) {
         std::vector<u8> table(geometry_.cluster_size());
-        if (auto read = read_padded(*file_, FileOffset{shared}, table); !read) {
-            return read;
-        }
-        if (auto written = file_->write(FileOffset{at}, table); !written) {
-            return written;
-        }
+        made = read_padded(*file_, FileOffset{shared}, table);
+        made = made ? file_->write(FileOffset{at}, table) : std::move(made);
+    } else {
+        made = file_->zero(FileOffset{at}, geometry_.cluster_size());
+    }
+    if (!made) {
+        (void)refcounts_.decrease(run.value());
+        return made;
+    }
+    if (shared != 0) {
         to_free_.push_back({shared >> geometry_.cluster_bits, 1});
-    } else if (auto zeroed = file_->zero(FileOffset{at}, geometry_.cluster_size()); !zeroed) {
-        return zeroed;
     }
     l2_cache_.drop(at, geometry_.cluster_size());
     l1_[l1_index] = at | entry::copied;
@@ -135,20 +138,26 @@ Result<Placement> Qcow2Image::place(GuestOffset from, u64 length)
         return fail(Errc::invalid_argument, "offset beyond the end of the disk");
     }
     length = std::min(length, header_.size - from.bytes);
-    if (auto relieved = relieve_caches(); !relieved) {
-        return std::move(relieved).error();
-    }
     if (auto noted = note_write(from.bytes, length); !noted) {
         return std::move(noted).error();
     }
-    auto found = find_place(from.bytes, length);
+    return place_before(from.bytes, length, header_.size);
+}
+
+/// The same for a disk that is to end at `disk_end`.
+Result<Placement> Qcow2Image::place_before(u64 guest, u64 length, u64 disk_end)
+{
+    if (auto relieved = relieve_caches(); !relieved) {
+        return std::move(relieved).error();
+    }
+    auto found = find_place(guest, length);
     if (!found) {
         return mark_corrupt(std::move(found).error()).error();
     }
     wrote_data_ = true;
     if (header_.has_data_file()) { // which is to end with the disk
         Placement& at = found.value();
-        at.block_length = std::min(at.block_length, header_.size - at.block.bytes);
+        at.block_length = std::min(at.block_length, disk_end - at.block.bytes);
     }
     return found;
 }

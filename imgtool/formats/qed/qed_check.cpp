@@ -38,9 +38,14 @@ Result<CheckReport> QedImage::check(Repair repair, const ProblemSink&)
     if (auto done = flush(); !done) {
         return std::move(done).error();
     }
+    if (file_->fixed_size()) { // what cannot be cut off is not leaked
+        const auto last = std::find(finding.used.rbegin(), finding.used.rend(), true);
+        finding.used.erase(last.base(), finding.used.end());
+    }
     count_leaks(finding);
     CheckReport& report = finding.report;
-    if (repair != Repair::none && report.leaks != 0 && report.corruptions == 0) {
+    if (repair != Repair::none && report.leaks != 0 && report.corruptions == 0 &&
+        !file_->fixed_size()) {
         const auto last = std::find(finding.used.rbegin(), finding.used.rend(), true);
         const auto unused = static_cast<u64>(last - finding.used.rbegin());
         const u64 keep = std::max(clusters - unused, header_.header_size);

@@ -11,6 +11,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
 
 namespace img::qed {
 
@@ -68,12 +69,46 @@ Status QedImage::prepare_for_writing()
             return fail(Errc::corrupt, "the QED image is dirty and could not be repaired");
         }
     }
+    if (file_->fixed_size()) {
+        if (auto found = find_end(); !found) {
+            return found;
+        }
+    }
     // "An image with unknown autoclear_features bits enable can be opened safely after clearing
     // the unknown bits."
     if (header_.autoclear_features != 0) {
         header_.autoclear_features = 0;
         return write_header();
     }
+    return base::ok();
+}
+
+/// Where what the tables refer to ends, as the file's end does not tell.
+Status QedImage::find_end()
+{
+    u64 end = header_.l1_offset + header_.table_bytes();
+    std::set<u64> seen; // tables; no more than the file has room for
+    for (u64 i = 0; i < header_.table_entries(); ++i) {
+        auto table = load(header_.l1_offset + i * sizeof(u64));
+        if (!table) {
+            return std::move(table).error();
+        }
+        if (!is_cluster(table.value(), header_.table_bytes()) ||
+            !seen.insert(table.value()).second) {
+            continue; // what is wrong is told when it is needed
+        }
+        end = std::max(end, table.value() + header_.table_bytes());
+        for (u64 k = 0; k < header_.table_entries(); ++k) {
+            auto entry = load(table.value() + k * sizeof(u64));
+            if (!entry) {
+                return std::move(entry).error();
+            }
+            if (is_cluster(entry.value(), header_.cluster_size)) {
+                end = std::max(end, entry.value() + header_.cluster_size);
+            }
+        }
+    }
+    end_ = end;
     return base::ok();
 }
 
@@ -223,6 +258,7 @@ Result<QedImage::L2Place> QedImage::l2_place_for_write(u64 guest)
         return std::move(at).error();
     }
     if (auto zeroed = file_->zero(FileOffset{at.value()}, header_.table_bytes()); !zeroed) {
+        end_ = at.value();
         return std::move(zeroed).error();
     }
     cache_.drop(at.value(), header_.table_bytes());

@@ -35,6 +35,7 @@ private:
 
     bool has_backing() const { return !header_.backing_name.empty(); }
     Status prepare_for_writing();
+    Status find_end();
     Result<u64> load(u64 at);
     Status store(u64 at, u64 entry);
     bool is_cluster(u64 at, u64 bytes) const;

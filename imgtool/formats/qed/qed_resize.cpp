@@ -20,9 +20,10 @@ constexpr u64 kMaxHidingTables = 1024;
 Status QedImage::resize(u64 size, Preallocate how)
 {
     if (how != Preallocate::none) {
-        return fail(Errc::unsupported,
-                    fmt::format("Unsupported preallocation mode '{}'",
-                                how == Preallocate::reserve ? "falloc" : "full"));
+        return fail(Errc::unsupported, fmt::format("Unsupported preallocation mode '{}'",
+                                                   how == Preallocate::reserve    ? "falloc"
+                                                   : how == Preallocate::metadata ? "metadata"
+                                                                                  : "full"));
     }
     if (size % 512 != 0 || size > max_size(header_.cluster_size, header_.table_size)) {
         return fail(Errc::invalid_argument, "Invalid image size specified");

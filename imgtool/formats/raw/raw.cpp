@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdlib>
+#include <optional>
 
 namespace img::raw {
 
@@ -25,9 +26,10 @@ public:
     explicit RawImage(std::unique_ptr<ByteSource> file)
         : file_{std::move(file)}, size_{whole_sectors(file_->size())}
     {}
-    /// A part of a file that begins at `start`.
-    RawImage(std::unique_ptr<ByteSource> file, u64 start, u64 length)
-        : file_{std::move(file)}, start_{start}, size_{whole_sectors(length)}
+    /// A part of a file that begins at `start`; without `length`, it ends with the file.
+    RawImage(std::unique_ptr<ByteSource> file, u64 start, std::optional<u64> length)
+        : file_{std::move(file)}, start_{start},
+          ends_with_file_{!length}, size_{whole_sectors(length.value_or(file_->size() - start))}
     {}
 
     u64 size() const override { return size_; }
@@ -84,21 +86,28 @@ public:
         if (how == Preallocate::metadata) {
             return fail(Errc::invalid_argument, "Unsupported preallocation mode: metadata");
         }
-        const u64 old = file_->size();
-        if (auto done = file_->resize(size); !done) {
+        if (!ends_with_file_) {
+            return fail(Errc::unsupported, "Cannot resize fixed-size raw disks");
+        }
+        if (size > static_cast<u64>(INT64_MAX) - start_) {
+            return fail(Errc::invalid_argument, "Disk size too large for the chosen offset");
+        }
+        if (auto done = resize_to(*file_, start_ + size, how); !done) {
             return done;
         }
-        size_ = (size + kSectorSize - 1) / kSectorSize * kSectorSize;
-        return size > old ? preallocate(*file_, {old}, size - old, how) : base::ok();
+        size_ = whole_sectors(size);
+        return base::ok();
     }
 
     Status flush() override { return file_->flush(); }
+    bool is_zero_when_new() const override { return !file_->fixed_size(); }
     ImageInfo info() override { return {.format = "raw", .size = size_}; }
 
 private:
     std::unique_ptr<ByteSource> file_;
     u64 start_ = 0; // of the disk in the file
-    u64 size_;      // bytes
+    bool ends_with_file_ = true;
+    u64 size_; // bytes
 };
 
 Probe probe(std::span<const u8>, std::string_view)
@@ -140,8 +149,7 @@ Result<std::unique_ptr<Image>> open_part(std::unique_ptr<ByteSource> file, OpenC
     if (size && *size % kSectorSize != 0) {
         return fail(Errc::invalid_argument, "Specified size is not multiple of 512");
     }
-    const u64 length = size.value_or(file_size - offset);
-    return std::unique_ptr<Image>{std::make_unique<RawImage>(std::move(file), offset, length)};
+    return std::unique_ptr<Image>{std::make_unique<RawImage>(std::move(file), offset, size)};
 }
 
 Result<std::unique_ptr<Image>> open(std::unique_ptr<ByteSource> file, OpenContext& context)
@@ -217,6 +225,7 @@ const FormatDriver kDriver{
     .has_backing = false,
     .measure = measure,
     .packs = false,
+    .shows_old_bytes = true,
     .preallocates = true,
 };
 

@@ -350,8 +350,9 @@ Status LogWriter::write(const Sectors& sectors)
     store_le<u64>(entry, kEntrySequence, sequence_);
     store_le<u32>(entry, kEntryDescriptors, static_cast<u32>(sectors.size()));
     std::ranges::copy(id_, entry.begin() + kEntryGuid);
-    store_le<u64>(entry, kEntryFlushed, file_.size()); // all before this was flushed
-    store_le<u64>(entry, kEntryLast, file_.size());
+    const u64 end = file_.size() / kMiB * kMiB; // a device may end with less than a MiB
+    store_le<u64>(entry, kEntryFlushed, end);   // all before this was flushed
+    store_le<u64>(entry, kEntryLast, end);
     for (std::size_t i = 0; i < sectors.size(); ++i) {
         const auto& [target, bytes] = sectors[i];
         const auto d = std::span{entry}.subspan(kEntryHead + i * kDescriptorSize, kDescriptorSize);

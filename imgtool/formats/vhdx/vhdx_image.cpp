@@ -76,8 +76,11 @@ Status VhdxImage::scan_table(const std::function<bool(const std::string&)>& prob
                 continue; // of a bitmap block
             }
             const u64 block = index - index / per_chunk;
-            const std::string text =
-                entry_problem(block, base::load_le<u64>(piece, i * sizeof(u64)));
+            const u64 value = base::load_le<u64>(piece, i * sizeof(u64));
+            const std::string text = entry_problem(block, value);
+            if (const BatEntry entry = decode_entry(value); text.empty() && entry.present()) {
+                free_ = std::max(free_, entry.offset + disk_.block_size);
+            }
             if (!text.empty() && !problem(text)) {
                 return base::ok();
             }

@@ -85,8 +85,8 @@ Status VhdxImage::load(const OpenContext& context)
     if (auto done = load_metadata(context); !done) {
         return done;
     }
-    free_ = std::max({round_up(file_->size()), regions_.bat.end(), regions_.metadata.end(),
-                      header_.log_offset + header_.log_length});
+    free_ = std::max({file_->fixed_size() ? 0 : round_up(file_->size()), regions_.bat.end(),
+                      regions_.metadata.end(), header_.log_offset + header_.log_length});
     if (context.purpose == OpenFor::check) {
         return base::ok(); // which tells of what is wrong with the table
     }

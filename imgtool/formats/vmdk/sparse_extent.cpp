@@ -72,7 +72,13 @@ Result<std::unique_ptr<SparseExtent>> SparseExtent::open(ByteSource& file, std::
     if (!geometry) {
         return std::move(geometry).error();
     }
-    return std::unique_ptr<SparseExtent>{new SparseExtent{file, geometry.value(), cache_slices}};
+    std::unique_ptr<SparseExtent> extent{new SparseExtent{file, geometry.value(), cache_slices}};
+    if (file.fixed_size() && !file.read_only()) {
+        if (auto found = extent->find_end(); !found) {
+            return std::move(found).error();
+        }
+    }
+    return extent;
 }
 
 std::string SparseExtent::why_read_only() const

@@ -64,6 +64,9 @@ private:
     Status check_table(u64 table) const;
     Status make_table(u64 directory_index);
     Result<u64> take_sectors(u64 count);
+    Result<u64> stored_sectors(u32 entry);
+    Status pass_grains(u64 table);
+    Status find_end();
     Status set_entries(u64 grain, u64 count, u64 first_sector, u64 step);
     Status check_can_write() const;
 

@@ -4,6 +4,7 @@
 #include "imgtool/formats/vmdk/layout.hpp"
 #include "imgtool/formats/vmdk/vmdk.hpp"
 #include "imgtool/formats/vmdk/vmdk_image.hpp"
+#include "imgtool/source/growing_source.hpp"
 
 #include <fmt/format.h>
 
@@ -20,7 +21,6 @@ using Subformat = CreateParameters::Subformat;
 
 constexpr u64 kTwoGb = u64{2} << 30;       // bytes of an extent of a split disk
 constexpr u64 kDirectoryPiece = 16 * 1024; // entries written at once
-constexpr std::array<u8, 4096> kZeroes{};
 
 std::string_view type_name(Subformat subformat)
 {
@@ -125,16 +125,6 @@ Status create_sparse(ByteSource& file, const CreateParameters& p, u64 size,
     return file.write(FileOffset{0}, encode_hosted(h));
 }
 
-Status create_flat(ByteSource& file, u64 size)
-{
-    // A first block that is there lets programs find out the file's alignment for direct I/O.
-    const u64 first = std::min<u64>(size, kZeroes.size());
-    if (auto done = file.write(FileOffset{0}, std::span{kZeroes}.first(first)); !done) {
-        return done;
-    }
-    return file.resize(size);
-}
-
 /// The name of extent `number` (from 1) of the image `path`: "disk-f001.vmdk".
 std::string extent_name(const CreateParameters& p, const std::string& path, u64 number)
 {
@@ -164,8 +154,10 @@ Status create_extents(const std::string& path, const CreateParameters& p, u64 si
         if (!file) {
             return std::move(file).error();
         }
-        auto made = p.flat() ? create_flat(*file.value(), length)
-                             : create_sparse(*file.value(), p, length, "");
+        auto made = p.flat() ? make_zero_raw(*file.value(), length, Preallocate::none)
+                             : make_in_empty(*file.value(), [&](ByteSource& empty) {
+                                   return create_sparse(empty, p, length, "");
+                               });
         if (!made) {
             return made;
         }

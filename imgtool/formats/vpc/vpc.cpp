@@ -131,7 +131,9 @@ Status create(ByteSource& file, const CreateSettings& settings, CreateContext& c
     if (auto grown = file.resize(footer.size); !grown) {
         return grown;
     }
-    return file.write(FileOffset{footer.size}, encode_footer(footer));
+    // VHD 1.0, "Hard Disk Footer Format": it is looked for in the last 512 bytes of the file.
+    const u64 last = std::max(context.file_end, kFooterSize) - kFooterSize;
+    return file.write(FileOffset{std::max(footer.size, last)}, encode_footer(footer));
 }
 
 } // namespace

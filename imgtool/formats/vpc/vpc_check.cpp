@@ -33,15 +33,7 @@ Result<CheckReport> FixedVpc::check(Repair, const ProblemSink& problem)
 Result<u64> DynamicVpc::count_blocks(const ProblemSink& problem, CheckReport& report)
 {
     const u64 reach = parts_.header.bitmap_size() + block_size();
-    u64 end = (parts_.header.table_offset + u64{parts_.header.table_entries} * sizeof(u32) +
-               kSectorSize - 1) /
-              kSectorSize * kSectorSize;
-    end = std::max(end, parts_.footer.header_offset + kDynamicHeaderSize);
-    for (const ParentLocator& locator : parts_.header.locators) {
-        if (locator.code != 0 && locator.offset < file_->size()) {
-            end = std::max(end, locator.offset + locator.length);
-        }
-    }
+    u64 end = parts_.metadata_end(file_->size());
     std::vector<u32> used;
     u32 expected = 0;
     for (u64 block = 0; block < table_.size(); ++block) {
@@ -75,7 +67,8 @@ Result<u64> DynamicVpc::count_blocks(const ProblemSink& problem, CheckReport& re
 Status DynamicVpc::check_footers(u64 end, Repair repair, const ProblemSink& problem,
                                  CheckReport& report)
 {
-    const u64 file_end = file_->size();
+    // A file of a fixed size goes on behind the footer.
+    const u64 file_end = file_->fixed_size() ? end + kFooterSize : file_->size();
     const bool there =
         file_end >= kFooterSize && has_bytes(*file_, file_end - kFooterSize, parts_.footer_bytes);
     if (there && file_end - kFooterSize <= end) {

@@ -141,7 +141,7 @@ Result<std::string> find_parent(ByteSource& file, const DynamicHeader& header,
 bool has_footer_at_end(ByteSource& file)
 {
     std::array<u8, kFooterSize> bytes{};
-    return file.size() >= kFooterSize && file.size() % kSectorSize == 0 &&
+    return !file.fixed_size() && file.size() >= kFooterSize && file.size() % kSectorSize == 0 &&
            file.read(FileOffset{file.size() - kFooterSize}, bytes) && has_footer_cookie(bytes);
 }
 
@@ -165,9 +165,12 @@ Result<std::unique_ptr<Image>> open_dynamic(std::unique_ptr<ByteSource> file,
     if (!end) {
         return std::move(end).error();
     }
-    // Behind the blocks there may be what we do not know of; only the footer is known to be free.
-    const u64 file_end =
-        has_footer_at_end(*file) ? file->size() - kFooterSize : round_up(file->size());
+    end.value() = std::max(end.value(), parts.metadata_end(file->size()));
+    // Behind the blocks there may be what we do not know of; only the footer is known to be free,
+    // and all of what cannot be cut off.
+    const u64 file_end = has_footer_at_end(*file) ? file->size() - kFooterSize
+                         : file->fixed_size()     ? 0
+                                                  : round_up(file->size());
     parts.free = std::max(end.value(), file_end);
     if (parts.footer.type == DiskType::differencing) {
         auto parent = find_parent(*file, parts.header, context);
@@ -269,6 +272,18 @@ Result<u64> FixedVpc::place_zeroes(GuestOffset from, u64 length)
         return std::move(done).error();
     }
     return length;
+}
+
+u64 DynamicVpc::Parts::metadata_end(u64 file_size) const
+{
+    u64 end = round_up(header.table_offset + u64{header.table_entries} * sizeof(u32));
+    end = std::max(end, footer.header_offset + kDynamicHeaderSize);
+    for (const ParentLocator& locator : header.locators) {
+        if (locator.code != 0 && locator.offset < file_size) {
+            end = std::max(end, round_up(locator.offset + locator.length));
+        }
+    }
+    return end;
 }
 
 DynamicVpc::DynamicVpc(std::unique_ptr<ByteSource> file, Parts parts)

@@ -51,6 +51,9 @@ public:
         u64 size;                // bytes of the disk
         u64 free;                // file offset behind all that is used
         std::string parent_name; // of a differencing disk
+
+        /// Where header, table and parent locators end.
+        u64 metadata_end(u64 file_size) const;
     };
     DynamicVpc(std::unique_ptr<ByteSource> file, Parts parts);
     ~DynamicVpc() override;
