@@ -77,7 +77,8 @@ TEST_CASE("recipe: a good one has no problems, and its digests are lower case", 
     CHECK(parsed.recipe.os == "tiny");
     CHECK(parsed.recipe.media.at(0).sha256 ==
           "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
-    CHECK(parsed.recipe.run.steps.at(0).toml == "wait_screen = 'C:\\>'\nwithin_guest_s = 1.5\n");
+    CHECK(parsed.recipe.run.steps.at(0).toml ==
+          "wait_screen = \"C:\\\\>\"\nwithin_guest_s = 1.5\n");
 }
 
 TEST_CASE("recipe: all problems are reported at once, by line", "[zoo]")
@@ -202,6 +203,18 @@ TEST_CASE("steps: one action, its own modifiers, a limit for every wait", "[zoo]
           List{"31: step 2: unknown key count"});
     CHECK(problems(kGood + step + "wait_serial = \"x\"\ncount = 0\nwithin_guest_s = 1\n") ==
           List{"31: step 2: count must be an integer from 1 to 1000000"});
+}
+
+TEST_CASE("steps: a line feed at either end of a text stays", "[zoo]")
+{
+    const std::string steps = "[[run.steps]]\ntype = \"\\n\"\n"
+                              "[[run.steps]]\nwait_screen = \"\\n42\\n\"\nwithin_guest_s = 5\n";
+
+    const ParsedRecipe parsed = parse(kGood + steps);
+
+    REQUIRE(parsed.problems.empty());
+    CHECK(parsed.recipe.run.steps.at(1).toml == "type = \"\\n\"\n");
+    CHECK(parsed.recipe.run.steps.at(2).toml == "wait_screen = \"\\n42\\n\"\nwithin_guest_s = 5\n");
 }
 
 TEST_CASE("steps: pictures and mouse movements are checked", "[zoo]")

@@ -67,10 +67,15 @@ constexpr std::array kActions{
 constexpr std::array<std::string_view, 3> kButtons{"left", "right", "middle"};
 constexpr i64 kMaxMickeys = 10'000;
 
+// Quoted and on one line: a literal has no escapes, and a multi-line string loses the line feed
+// that opens it.
 std::string print(const toml::node& node)
 {
+    constexpr auto kQuoted =
+        toml::toml_formatter::default_flags &
+        ~(toml::format_flags::allow_multi_line_strings | toml::format_flags::allow_literal_strings);
     std::ostringstream out;
-    node.visit([&](const auto& value) { out << toml::toml_formatter{value}; });
+    node.visit([&](const auto& value) { out << toml::toml_formatter{value, kQuoted}; });
     return out.str();
 }
 
