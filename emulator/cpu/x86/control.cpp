@@ -20,11 +20,15 @@ struct Cr4Bit {
     u32 feature;
 };
 constexpr Cr4Bit kCr4Bits[] = {
-    {kCr4Vme | kCr4Pvi, kFeatureVme}, {kCr4Tsd, kFeatureTsc},     {kCr4De, kFeatureDe},
-    {kCr4Pse, kFeaturePse},           {kCr4Pae, kFeaturePae},     {kCr4Mce, kFeatureMce},
+    {kCr4Vme | kCr4Pvi, kFeatureVme},
+    {kCr4Tsd, kFeatureTsc},
+    {kCr4De, kFeatureDe},
+    {kCr4Pse, kFeaturePse},
+    {kCr4Pae, kFeaturePae},
+    {kCr4Mce, kFeatureMce},
     {kCr4Pge, kFeaturePge},
-    // OSXMMEXCPT came with SSE. Deviation: it can be set on the Pentium III, whose SSE is missing here;
-    // OVMF sets both without a look at CPUID.
+    // OSXMMEXCPT came with SSE. Deviation: it can be set on the Pentium III, whose SSE is missing
+    // here; OVMF sets both without a look at CPUID.
     {kCr4Osfxsr | kCr4Osxmmexcpt, kFeatureFxsr},
     {kCr4Pce, kFeaturePae}, // PCE came with the P6, as PAE
 };
