@@ -51,15 +51,19 @@ struct TemporaryFile {
     ~TemporaryFile() { std::remove(path.c_str()); }
 };
 
-/// Passes input on and lets another thread wait for it.
+/// Passes input on, lets another thread wait for it, and ends the run at the last.
 class Counter final : public InputSink {
 public:
-    explicit Counter(InputSink& sink) : sink_{sink} {}
+    Counter(InputSink& sink, int last, Machine& machine)
+        : sink_{sink}, last_{last}, machine_{machine}
+    {}
     void deliver(std::span<const u8> payload) override
     {
         sink_.deliver(payload);
         const std::lock_guard lock{mutex_};
-        ++delivered_;
+        if (++delivered_ == last_) {
+            machine_.quit();
+        }
         changed_.notify_all();
     }
     void wait_for(int count)
@@ -70,6 +74,8 @@ public:
 
 private:
     InputSink& sink_;
+    int last_;
+    Machine& machine_;
     std::mutex mutex_;
     std::condition_variable changed_;
     int delivered_ = 0;
@@ -137,7 +143,7 @@ TEST_CASE("machine: a recorded run replays to the same state")
     const TemporaryFile file;
     const MachineDigest digest{1, 2, 3};
     Rig live{MachineOptions{}, 50, 10'000'000}; // paced and mostly idle: input wakes it early
-    Counter counter{live.device};
+    Counter counter{live.device, 4, live.machine};
     live.machine.door().add_sink("counted", counter);
     live.machine.door().record_to(InputLogWriter::create(file.path, digest).value());
     std::thread typist{[&] {
@@ -145,7 +151,6 @@ TEST_CASE("machine: a recorded run replays to the same state")
             live.machine.door().post("counted", kBytes);
             counter.wait_for(sent);
         }
-        live.machine.quit();
     }};
     CHECK(live.machine.run().reason == Reason::quit);
     typist.join();
