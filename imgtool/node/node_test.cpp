@@ -72,6 +72,24 @@ TEST_CASE("node: a part of a raw file is a disk")
           "Specified size is not multiple of 512");
 }
 
+TEST_CASE("node: a part that ends with its file is resized behind its offset, others not at all")
+{
+    const TempDir dir;
+    test::write_file(dir / "r", std::vector<u8>(4096, 7));
+    const auto open_part = [&](const std::string& part) {
+        OpenOptions options = image_opts("driver=raw," + part + "file.filename=" + (dir / "r"));
+        options.read_only = false;
+        return need(open_chain(options));
+    };
+
+    CHECK(open_part("offset=1024,")->resize(8192, Preallocate::none));
+    const auto refused = open_part("offset=1024,size=512,")->resize(1024, Preallocate::none);
+
+    CHECK(std::filesystem::file_size(dir / "r") == 9216);
+    CHECK(refused.error().message == "Cannot resize fixed-size raw disks");
+    CHECK(std::filesystem::file_size(dir / "r") == 9216);
+}
+
 TEST_CASE("node: writes into a part of a file stay there")
 {
     const TempDir dir;
