@@ -14,7 +14,6 @@
 #include <cerrno>
 #include <cstdlib>
 #include <string_view>
-#include <sys/stat.h>
 #include <unistd.h>
 
 namespace img {
@@ -142,7 +141,7 @@ namespace {
 /// Makes further files of an image, next to its first at `path`, and notes those that were not
 /// there before.
 OpenSibling sibling_maker(const std::string& path, const CreateSettings& completed,
-                          std::vector<std::string>& made)
+                          Unfinished& made)
 {
     return
         [path, &completed, &made](const std::string& name) -> Result<std::unique_ptr<ByteSource>> {
@@ -156,7 +155,7 @@ OpenSibling sibling_maker(const std::string& path, const CreateSettings& complet
                 return std::move(file).error();
             }
             if (!existed) {
-                made.push_back(resolved.value());
+                made.add(resolved.value());
             }
             apply_file_options(*file.value(), completed);
             return std::unique_ptr<ByteSource>{std::move(file).value()};
@@ -212,7 +211,7 @@ Status check_backing_format(const FormatDriver& format, const CreateSettings& co
 
 Status create_image(const FormatDriver& format, const std::string& name,
                     const CreateSettings& completed, const Secrets* secrets,
-                    const Identity& identity)
+                    const Identity& identity, Unfinished* keeper)
 {
     if (format.create == nullptr) {
         return fail(Errc::unsupported,
@@ -237,21 +236,18 @@ Status create_image(const FormatDriver& format, const std::string& name,
         return std::move(file).error();
     }
     apply_file_options(*file.value(), completed);
-    std::vector<std::string> siblings;
+    Unfinished files;
+    files.add(path); // what it had been was lost when it was made empty
     const std::string place = format.names_from_cwd ? path.substr(path.rfind('/') + 1) : path;
-    CreateContext context{.make_sibling = sibling_maker(place, completed, siblings),
+    CreateContext context{.make_sibling = sibling_maker(place, completed, files),
                           .open_sibling = sibling_reader(path, secrets),
                           .secrets = secrets,
                           .identity = &identity};
     auto made = format.create(*file.value(), completed, context);
-    struct stat st = {};
-    if (!made && ::stat(path.c_str(), &st) == 0 && S_ISREG(st.st_mode)) {
-        ::unlink(path.c_str()); // what it had been was lost when it was made empty
-    }
-    for (const std::string& sibling : siblings) {
-        if (!made) {
-            ::unlink(sibling.c_str());
-        }
+    if (made && keeper != nullptr) {
+        files.hand_to(*keeper);
+    } else if (made) {
+        files.keep();
     }
     return made;
 }
