@@ -1,5 +1,7 @@
 #include "emulator/cli/host_guard.hpp"
 
+#include "base/process.hpp"
+
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -15,16 +17,6 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr auto kGrace = 30s;
-
-sigset_t watched_signals()
-{
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGHUP);
-    return set;
-}
 
 } // namespace
 
@@ -57,14 +49,13 @@ void HostGuard::run(std::chrono::seconds limit)
 
 void block_signals()
 {
-    const sigset_t set = watched_signals();
+    const sigset_t set = base::ending_signals();
     ::pthread_sigmask(SIG_BLOCK, &set, nullptr);
-    std::signal(SIGPIPE, SIG_IGN);
 }
 
 SignalWatch::SignalWatch(hostio::HostLoop& loop, std::function<void()> on_signal) : loop_{loop}
 {
-    const sigset_t set = watched_signals();
+    const sigset_t set = base::ending_signals();
     fd_ = ::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     loop_.watch(fd_, POLLIN, [this, on_signal = std::move(on_signal)](short) {
         signalfd_siginfo info{};

@@ -32,7 +32,8 @@ private:
 /// Before any thread is started: signals that end the program are taken by SignalWatch alone.
 void block_signals();
 
-/// Calls `on_signal` on the loop's thread at SIGINT, SIGTERM and SIGHUP.
+/// Calls `on_signal` on the loop's thread at those of SIGINT, SIGTERM and SIGHUP that are not
+/// ignored.
 class SignalWatch {
 public:
     SignalWatch(hostio::HostLoop& loop, std::function<void()> on_signal);

@@ -1,4 +1,6 @@
 // The program `emulator`.
+#include "base/output.hpp"
+#include "base/process.hpp"
 #include "emulator/cli/host_guard.hpp"
 #include "emulator/cli/options.hpp"
 #include "emulator/cli/session.hpp"
@@ -10,6 +12,7 @@
 
 int main(int argc, char** argv)
 {
+    base::secure_process();
     const std::vector<std::string> arguments{argv + 1, argv + argc};
     auto options = emu::cli::parse_options(arguments);
     if (!options) {
@@ -19,8 +22,8 @@ int main(int argc, char** argv)
         return scripted ? 2 : 1;
     }
     if (!options.value().answer.empty()) {
-        std::fputs(options.value().answer.c_str(), stdout);
-        return 0;
+        base::put(stdout, options.value().answer);
+        return base::finish_answer("emulator") ? 0 : 1;
     }
     emu::cli::block_signals();
     return emu::cli::run_session(std::move(options).value());

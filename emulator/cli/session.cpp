@@ -1,5 +1,6 @@
 #include "emulator/cli/session.hpp"
 
+#include "base/output.hpp"
 #include "emulator/boards/pc_report.hpp"
 #include "emulator/cli/build_machine.hpp"
 #include "emulator/cli/consoles.hpp"
@@ -508,8 +509,10 @@ bool Session::print_state()
         if (!hash) {
             return failed("--state-hash: " + hash.error().message);
         }
-        std::printf("state-hash %s\n", to_hex(hash.value()).c_str());
-        std::fflush(stdout);
+        base::print("state-hash {}\n", to_hex(hash.value()));
+        if (!base::finish_answer("emulator")) {
+            return false;
+        }
     }
     if (options_.state_dump.empty()) {
         return true;

@@ -1,10 +1,10 @@
 #include "emulator/machine/state_dump.hpp"
 
+#include "base/output.hpp"
 #include "emulator/memory/address_space.hpp"
 #include "imgtool/disk.hpp"
 
 #include <algorithm>
-#include <fmt/format.h>
 
 namespace emu {
 
@@ -21,7 +21,7 @@ void StateDump::section(std::string_view name)
 
 void StateDump::integer(std::string_view name, u64& value)
 {
-    fmt::print(out_, "{}.{} = {:x}\n", section_, name, value);
+    base::print(out_, "{}.{} = {:x}\n", section_, name, value);
 }
 
 void StateDump::bytes(std::string_view name, std::span<u8> value)
@@ -58,7 +58,7 @@ void StateDump::lines(std::string_view name, u64 first, std::span<const u8> byte
     for (std::size_t at = 0; at < bytes.size(); at += kLine) {
         const auto line = bytes.subspan(at, std::min(kLine, bytes.size() - at));
         if (std::ranges::any_of(line, [](u8 byte) { return byte != 0; })) {
-            fmt::print(out_, "{} {:x}: {}\n", name, first + at, to_hex(line));
+            base::print(out_, "{} {:x}: {}\n", name, first + at, to_hex(line));
         }
     }
 }

@@ -2,6 +2,7 @@
 //
 // They are made synchronously: on a file that is in the host's page cache a queue of requests only
 // adds the cost of its threads. The depth is therefore only the number that is told.
+#include "base/output.hpp"
 #include "imgtool/cli/numbers.hpp"
 #include "imgtool/cli/open_named.hpp"
 
@@ -193,12 +194,13 @@ int run_bench(int argc, char** argv)
     if (disk == nullptr) {
         return kFailure;
     }
-    fmt::print("Sending {} {} requests, {} bytes each, {} in parallel (starting at offset {}, step "
-               "size {})\n",
-               request.count, request.write ? "write" : "read", request.buffer, request.depth,
-               request.offset, request.step);
+    base::print(
+        "Sending {} {} requests, {} bytes each, {} in parallel (starting at offset {}, step "
+        "size {})\n",
+        request.count, request.write ? "write" : "read", request.buffer, request.depth,
+        request.offset, request.step);
     if (request.flush_every != 0) {
-        fmt::print("Sending flush every {} requests\n", request.flush_every);
+        base::print("Sending flush every {} requests\n", request.flush_every);
     }
     const auto start = std::chrono::steady_clock::now();
     if (auto done = send_requests(request, *disk); !done) {
@@ -208,7 +210,7 @@ int run_bench(int argc, char** argv)
                                                   : done.error().message));
     }
     const std::chrono::duration<double> time = std::chrono::steady_clock::now() - start;
-    fmt::print("Run completed in {:.3f} seconds.\n", time.count());
+    base::print("Run completed in {:.3f} seconds.\n", time.count());
     return kSuccess;
 }
 

@@ -1,4 +1,5 @@
 // imgtool cat
+#include "base/output.hpp"
 #include "imgtool/cli/inside.hpp"
 #include "imgtool/fs/extract.hpp"
 
@@ -42,9 +43,8 @@ bool parse(int argc, char** argv, Request& request)
 
 Status write_out(u64, std::span<const u8> bytes)
 {
-    return std::fwrite(bytes.data(), 1, bytes.size(), stdout) == bytes.size()
-               ? base::ok()
-               : Status{base::fail(base::Errc::io, "the output could not be written")};
+    base::put(stdout, {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+    return base::answer_lost() ? Status{base::fail(base::Errc::io, "")} : base::ok();
 }
 
 Status copy(fs::FileSystem& file_system, const std::string& path)
@@ -79,8 +79,9 @@ int run_cat(int argc, char** argv)
         return report(fmt::format("{}: {}", request.path, file_system.error().message));
     }
     const auto done = copy(*file_system.value(), place.path);
-    return done ? kSuccess
-                : report(fmt::format("{}: {}", printable(place.path), done.error().message));
+    return done || base::answer_lost() // which is told at the end
+               ? kSuccess
+               : report(fmt::format("{}: {}", printable(place.path), done.error().message));
 }
 
 } // namespace img::cli

@@ -1,5 +1,6 @@
 #include "imgtool/cli/command.hpp"
 
+#include "base/output.hpp"
 #include "imgtool/cli/help.hpp"
 #include "imgtool/ops/file_options.hpp"
 
@@ -62,6 +63,11 @@ int misuse(std::string_view message)
     return kFailure;
 }
 
+int answered(int code, int trouble)
+{
+    return base::finish_answer(program_name()) ? code : std::max(code, trouble);
+}
+
 OptionReader::OptionReader(int argc, char** argv, const char* short_options,
                            const option* long_options, Options where)
     : argc_{argc}, argv_{argv}, short_options_{std::string{where == Options::first ? "+:" : ":"} +
@@ -80,7 +86,7 @@ int OptionReader::next()
     }
     if (c == 'h' && where_ == Options::anywhere) { // else it is the program's
         print_command_help(argv_[0]);
-        std::exit(kSuccess);
+        std::exit(answered(kSuccess));
     }
     if (c == '?') {
         misuse(std::string{"unrecognized option '"} + argv_[optind - 1] + "'");

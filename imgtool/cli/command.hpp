@@ -22,11 +22,14 @@ inline constexpr int kFailure = 1;
 inline constexpr int kCheckCorrupt = 2;
 inline constexpr int kCheckLeaks = 3;
 inline constexpr int kCheckUnsupported = 63;
+// As diff(1)'s, whose 1 is an answer.
+inline constexpr int kTrouble = 2;
 
 struct Command {
     std::string_view name;
     std::string_view synopsis;         // one line of the help
     int (*run)(int argc, char** argv); // argv[0] is the command's name
+    int trouble = kFailure;            // its code when something went wrong
 };
 
 /// The name by which the program was called; every message begins with it.
@@ -37,6 +40,10 @@ const std::string& program_name();
 int report(std::string_view message);
 /// The same for a wrong command line, pointing to --help.
 int misuse(std::string_view message);
+
+/// The code of a command that has printed its answer: `code`, or `trouble` when a part of the
+/// answer is lost.
+int answered(int code, int trouble = kFailure);
 
 /// Where options may stand: anywhere among the operands, or before the first one only.
 enum class Options : u8 { anywhere, first };

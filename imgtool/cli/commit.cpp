@@ -1,5 +1,6 @@
 // imgtool commit
 #include "imgtool/ops/commit.hpp"
+#include "base/output.hpp"
 #include "imgtool/cli/errors.hpp"
 #include "imgtool/cli/numbers.hpp"
 #include "imgtool/cli/open_named.hpp"
@@ -158,7 +159,7 @@ int commit_image(const Request& request)
         progress.show(100);
     }
     if (!request.common.quiet) {
-        fmt::print("Image committed.\n");
+        base::note("Image committed.\n");
     }
     return kSuccess;
 }

@@ -1,5 +1,6 @@
 // imgtool compare
 #include "imgtool/ops/compare.hpp"
+#include "base/output.hpp"
 #include "imgtool/cli/open_named.hpp"
 #include "imgtool/cli/progress.hpp"
 
@@ -83,27 +84,28 @@ int tell(const Comparison& found, const Request& request)
     const bool loud = !request.common.quiet;
     const std::string& path = request.paths[found.side];
     if (found.overhang && loud) {
-        fmt::print("Warning: Image size mismatch!\n");
+        base::note("Warning: Image size mismatch!\n");
     }
     switch (found.outcome) {
     case Outcome::identical:
         if (loud) {
-            fmt::print("Images are identical.\n");
+            base::note("Images are identical.\n");
         }
         return kSuccess;
     case Outcome::sizes_differ:
         if (loud) {
-            fmt::print("Strict mode: Image size mismatch!\n");
+            base::note("Strict mode: Image size mismatch!\n");
         }
         return kDiffer;
     case Outcome::status_differs:
         if (loud) {
-            fmt::print("Strict mode: Offset {} block status mismatch!\n", found.offset);
+            base::note(
+                fmt::format("Strict mode: Offset {} block status mismatch!\n", found.offset));
         }
         return kDiffer;
     case Outcome::content_differs:
         if (loud) {
-            fmt::print("Content mismatch at offset {}!\n", found.offset);
+            base::note(fmt::format("Content mismatch at offset {}!\n", found.offset));
         }
         return kDiffer;
     case Outcome::map_failed:

@@ -81,6 +81,7 @@ private:
     Progress progress_;
     std::vector<std::unique_ptr<ChainDisk>> sources_;
     std::unique_ptr<ContentIdentity> content_identity_; // with --reproducible; target_ uses it
+    Unfinished unfinished_;                             // closed before it is removed
     std::unique_ptr<ChainDisk> target_;
     const FormatDriver* format_ = nullptr; // null with -n
     std::string backing_;
@@ -261,9 +262,9 @@ bool Conversion::make_target()
     if (!completed) {
         return failed(completed.error().message);
     }
-    if (auto made =
-            create_image(*format_, request_.target, completed.value(), &request_.common.secrets,
-                         content_identity_ ? *content_identity_ : Identity::of_host());
+    if (auto made = create_image(
+            *format_, request_.target, completed.value(), &request_.common.secrets,
+            content_identity_ ? *content_identity_ : Identity::of_host(), &unfinished_);
         !made) {
         return failed(made.error().message);
     }
@@ -398,7 +399,7 @@ bool Conversion::copy()
     if (done) {
         done = target_->flush();
     }
-    if (!done && !interrupted()) { // else what was written is made whole when target_ is closed
+    if (!done && !interrupted()) {
         report(done.error().message);
     }
     return static_cast<bool>(done);
@@ -435,6 +436,7 @@ bool Conversion::run()
             return false;
         }
     }
+    unfinished_.keep();
     progress_.show(100);
     return true;
 }
@@ -460,7 +462,8 @@ int run_convert(int argc, char** argv)
         return print_options(request);
     }
     catch_interrupts();
-    return finish(Conversion{request}.run() ? kSuccess : kFailure);
+    const bool done = Conversion{request}.run(); // and files are closed, or removed
+    return finish(done ? kSuccess : kFailure);
 }
 
 } // namespace img::cli

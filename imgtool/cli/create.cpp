@@ -1,5 +1,6 @@
 // imgtool create
 #include "imgtool/ops/create.hpp"
+#include "base/output.hpp"
 #include "imgtool/cli/command.hpp"
 #include "imgtool/cli/object.hpp"
 #include "imgtool/formats/all.hpp"
@@ -220,8 +221,7 @@ Status create(const Request& request, const FormatDriver& format)
         return std::move(completed).error();
     }
     if (!request.quiet) {
-        std::fputs(describe(request, completed.value()).c_str(), stdout);
-        std::fflush(stdout);
+        base::note(describe(request, completed.value()));
     }
     return create_image(format, request.path, completed.value(), &request.secrets);
 }

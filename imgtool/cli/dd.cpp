@@ -1,6 +1,7 @@
 // imgtool dd
 #include "imgtool/cli/numbers.hpp"
 #include "imgtool/cli/open_named.hpp"
+#include "imgtool/cli/progress.hpp"
 #include "imgtool/formats/all.hpp"
 #include "imgtool/ops/create.hpp"
 
@@ -98,7 +99,7 @@ bool parse(int argc, char** argv, Request& request)
 }
 
 /// Makes the output image; nothing when why not was reported.
-std::unique_ptr<ChainDisk> make_output(const Request& request, u64 size)
+std::unique_ptr<ChainDisk> make_output(const Request& request, u64 size, Unfinished& unfinished)
 {
     const FormatDriver* format = find_format(request.output_format);
     if (format == nullptr) {
@@ -118,7 +119,9 @@ std::unique_ptr<ChainDisk> make_output(const Request& request, u64 size)
     if (!settings) {
         return failed(settings.error());
     }
-    if (auto made = create_image(*format, request.output, settings.value()); !made) {
+    if (auto made = create_image(*format, request.output, settings.value(), nullptr,
+                                 Identity::of_host(), &unfinished);
+        !made) {
         return failed(made.error());
     }
     const Common plain; // --image-opts is of the input
@@ -138,6 +141,9 @@ int copy(ChainDisk& input, ChainDisk& output, u64 begin, u64 end)
             return report("error while writing to output image file: " + written.error().message);
         }
         at += bytes.size();
+        if (interrupted()) {
+            return kFailure;
+        }
     }
     if (auto flushed = output.flush(); !flushed) {
         return report("error while writing to output image file: " + flushed.error().message);
@@ -145,14 +151,9 @@ int copy(ChainDisk& input, ChainDisk& output, u64 begin, u64 end)
     return kSuccess;
 }
 
-} // namespace
-
-int run_dd(int argc, char** argv)
+/// The exit code; a new output that is not complete has gone when it returns.
+int copy_blocks(const Request& request)
 {
-    Request request;
-    if (!parse(argc, argv, request)) {
-        return kFailure;
-    }
     const FormatDriver* format = find_format(request.output_format);
     auto input =
         open_named(request.common, {.path = request.input, .format = request.input_format});
@@ -166,14 +167,32 @@ int run_dd(int argc, char** argv)
     }
     const bool beyond = request.skip > end / request.block; // the product could overflow
     const u64 begin = beyond ? end : request.skip * request.block;
-    auto output = make_output(request, end - begin);
+    Unfinished unfinished;
+    auto output = make_output(request, end - begin, unfinished);
     if (output == nullptr) {
         return kFailure;
     }
     if (beyond) {
         report(fmt::format("{}: cannot skip to specified offset", request.input));
     }
-    return copy(*input, *output, begin, end);
+    const int code = copy(*input, *output, begin, end);
+    if (code == kSuccess) {
+        unfinished.keep();
+    }
+    return code;
+}
+
+} // namespace
+
+int run_dd(int argc, char** argv)
+{
+    Request request;
+    if (!parse(argc, argv, request)) {
+        return kFailure;
+    }
+    catch_interrupts();
+    const int code = copy_blocks(request);
+    return finish(code);
 }
 
 } // namespace img::cli

@@ -1,5 +1,6 @@
 // imgtool diff
 #include "imgtool/ops/diff.hpp"
+#include "base/output.hpp"
 #include "imgtool/cli/open_named.hpp"
 #include "imgtool/cli/progress.hpp"
 #include "imgtool/cli/text.hpp"
@@ -17,9 +18,7 @@ namespace img::cli {
 
 namespace {
 
-// As of diff(1).
-constexpr int kDiffer = 1;
-constexpr int kTrouble = 2;
+constexpr int kDiffer = 1; // as of diff(1); kTrouble is the rest
 
 enum LocalOption { kOptJson = 1000 };
 
@@ -96,7 +95,7 @@ public:
         print();
         if (json()) {
             writer_.end_array();
-            fmt::print("{}\n", writer_.take());
+            base::print("{}\n", writer_.take());
         }
     }
 
@@ -115,7 +114,7 @@ private:
             return;
         }
         if (!json()) {
-            fmt::print("{:#018x} {:#012x} {}\n", row_.offset, row_.length, row_.has);
+            base::print("{:#018x} {:#012x} {}\n", row_.offset, row_.length, row_.has);
             return;
         }
         writer_.begin_object();
@@ -126,7 +125,7 @@ private:
         writer_.key("second");
         writer_.value(row_.has);
         writer_.end_object();
-        fmt::print("{}", writer_.take());
+        base::print("{}", writer_.take());
     }
 
     const Request& request_;
@@ -154,21 +153,22 @@ int print_differences(const Request& request, const Disks& disks, Progress& prog
     if (!request.common.quiet) {
         printer.emplace(request, common);
     }
-    const auto done =
-        diff(*disks[0], *disks[1],
-             {.visit =
-                  [&](const Difference& d) {
-                      differs = true;
-                      if (printer) {
-                          printer->add(d);
-                      }
-                      return base::ok();
-                  },
-              .progress =
-                  [&](u64 at, u64 total) {
-                      // Past the shorter disk's end all differs; when quiet, one is enough.
-                      return progress.step(at, total) && at < common && (printer || !differs);
-                  }});
+    const auto done = diff(*disks[0], *disks[1],
+                           {.visit =
+                                [&](const Difference& d) {
+                                    differs = true;
+                                    if (printer) {
+                                        printer->add(d);
+                                    }
+                                    return base::ok();
+                                },
+                            .progress =
+                                [&](u64 at, u64 total) {
+                                    // Past the shorter disk's end all differs; when quiet, one is
+                                    // enough.
+                                    return progress.step(at, total) && at < common &&
+                                           (printer || !differs) && !base::answer_lost();
+                                }});
     const bool stopped = !done && done.error().message == "interrupted";
     if (!done && !(stopped && !interrupted())) {
         return tell_trouble(done.error());

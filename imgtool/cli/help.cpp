@@ -1,6 +1,7 @@
 // The help pages: all commands at once, or one with its options, examples and exit codes.
 #include "imgtool/cli/help.hpp"
 
+#include "base/output.hpp"
 #include "imgtool/cli/command.hpp"
 #include "imgtool/formats/all.hpp"
 
@@ -160,8 +161,9 @@ constexpr std::array kPages{
     Page{"extract",
          "Copies a file or a folder with all that is in it out of a disk. When the destination is "
          "a folder\n"
-         "that is there, it is copied into that, under its own name. Nothing that is there is "
-         "replaced.\n"
+         "that is there, it is copied into that, under its own name; of '/' and of 'folder/.' all "
+         "that is in\n"
+         "it is. Folders that are there are added to; nothing that is there is replaced.\n"
          "Links are made as they are and never followed; devices, pipes and sockets are left out "
          "with a\n"
          "message. Modes and times are kept, owners and set-user-ID bits are not.",
@@ -269,7 +271,7 @@ void print_examples(std::string_view lines)
 {
     while (!lines.empty()) {
         const std::size_t end = std::min(lines.find('\n'), lines.size());
-        fmt::print("  {} {}\n", program_name(), lines.substr(0, end));
+        base::print("  {} {}\n", program_name(), lines.substr(0, end));
         lines.remove_prefix(std::min(end + 1, lines.size()));
     }
 }
@@ -280,33 +282,33 @@ void print_version()
 {
     // Callers of "qemu-img" look for its version, to know what options it has.
     const bool as_qemu_img = program_name() == "qemu-img";
-    fmt::print("{} version {} (Menagerie imgtool {})\n", program_name(),
-               as_qemu_img ? "7.2.0" : kVersion, kVersion);
+    base::print("{} version {} (Menagerie imgtool {})\n", program_name(),
+                as_qemu_img ? "7.2.0" : kVersion, kVersion);
 }
 
 void print_help()
 {
     print_version();
-    fmt::print("usage: {0} [standard options] command [command options]\n"
-               "Disk image utility\n\n"
-               "    '-h', '--help'       display this help and exit\n"
-               "    '-V', '--version'    output version information and exit\n"
-               "    '-T', '--trace'      taken for qemu-img's sake; there are no trace events\n\n"
-               "Command syntax ('{0} command --help' tells what the options mean):\n",
-               program_name());
+    base::print("usage: {0} [standard options] command [command options]\n"
+                "Disk image utility\n\n"
+                "    '-h', '--help'       display this help and exit\n"
+                "    '-V', '--version'    output version information and exit\n"
+                "    '-T', '--trace'      taken for qemu-img's sake; there are no trace events\n\n"
+                "Command syntax ('{0} command --help' tells what the options mean):\n",
+                program_name());
     for (const Command& command : all_commands()) {
-        fmt::print("  {} {}\n", command.name, command.synopsis);
+        base::print("  {} {}\n", command.name, command.synopsis);
     }
-    fmt::print("\nSizes are in bytes, or with a suffix k, M, G, T, P or E (1024, 1024k, ...).\n\n"
-               "Examples:\n");
+    base::print("\nSizes are in bytes, or with a suffix k, M, G, T, P or E (1024, 1024k, ...).\n\n"
+                "Examples:\n");
     for (const Page& page : kPages) {
         print_examples(page.examples.substr(0, page.examples.find('\n')));
     }
-    fmt::print("\nSupported formats:");
+    base::print("\nSupported formats:");
     for (const FormatDriver* format : all_formats()) {
-        fmt::print(" {}", format->name);
+        base::print(" {}", format->name);
     }
-    fmt::print("\n");
+    base::print("\n");
 }
 
 void print_command_help(std::string_view name)
@@ -316,16 +318,16 @@ void print_command_help(std::string_view name)
     if (page == kPages.end() || command == all_commands().end()) {
         return; // each command has both
     }
-    fmt::print("usage: {} {} {}\n{}\n\nOptions:\n{}\n", program_name(), name, command->synopsis,
-               page->about, page->options);
+    base::print("usage: {} {} {}\n{}\n\nOptions:\n{}\n", program_name(), name, command->synopsis,
+                page->about, page->options);
     for (const CommonLine& line : kCommonLines) {
         if (page->common.find(line.key) != std::string_view::npos) {
-            fmt::print("{}\n", line.text);
+            base::print("{}\n", line.text);
         }
     }
-    fmt::print("  -h, --help             display this help and exit\n\nExamples:\n");
+    base::print("  -h, --help             display this help and exit\n\nExamples:\n");
     print_examples(page->examples);
-    fmt::print("\nExit codes: {}.\n", page->exits);
+    base::print("\nExit codes: {}.\n", page->exits);
 }
 
 } // namespace img::cli

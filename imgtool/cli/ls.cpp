@@ -1,4 +1,5 @@
 // imgtool ls
+#include "base/output.hpp"
 #include "imgtool/cli/inside.hpp"
 #include "imgtool/cli/text.hpp"
 #include "imgtool/fs/recognize.hpp"
@@ -116,7 +117,7 @@ public:
         }
         if (json()) {
             writer_.end_array();
-            fmt::print("{}\n", writer_.take());
+            base::print("{}\n", writer_.take());
         }
         return good_;
     }
@@ -142,6 +143,9 @@ private:
         }
         for (const fs::Entry& entry : entries) {
             print(entry, prefix);
+            if (base::answer_lost()) {
+                return; // nobody reads the rest
+            }
             if (request_.recursive && entry.node.kind == fs::Kind::folder) {
                 list(entry.node, prefix + entry.name + "/", depth + 1);
             }
@@ -192,15 +196,15 @@ private:
         }
         const std::string name = printable(prefix + entry.name);
         if (!request_.details) {
-            fmt::print("{}{}\n", name, entry.node.kind == fs::Kind::folder ? "/" : "");
+            base::print("{}{}\n", name, entry.node.kind == fs::Kind::folder ? "/" : "");
             return;
         }
         const fs::Node& n = entry.node;
         constexpr std::string_view kLetters = "-dls";
         const std::string target = printable(target_of(n));
-        fmt::print("{}{:04o} {:>5} {:>5} {:>12} {:19} {}{}{}\n",
-                   kLetters[static_cast<std::size_t>(n.kind)], n.mode, n.user, n.group, n.size,
-                   time_text(n.modified), name, target.empty() ? "" : " -> ", target);
+        base::print("{}{:04o} {:>5} {:>5} {:>12} {:19} {}{}{}\n",
+                    kLetters[static_cast<std::size_t>(n.kind)], n.mode, n.user, n.group, n.size,
+                    time_text(n.modified), name, target.empty() ? "" : " -> ", target);
     }
 
     void print_json(const fs::Entry& entry, const std::string& prefix)
@@ -228,7 +232,7 @@ private:
             writer_.value(target_of(n));
         }
         writer_.end_object();
-        fmt::print("{}", writer_.take());
+        base::print("{}", writer_.take());
     }
 
     void print_json(const fs::BootEntry& entry, const std::string& name)
@@ -248,7 +252,7 @@ private:
         writer_.key("size");
         writer_.value(entry.size);
         writer_.end_object();
-        fmt::print("{}", writer_.take());
+        base::print("{}", writer_.take());
     }
 
     const Request& request_;
@@ -312,7 +316,7 @@ void print_json(const Inside& inside, const std::vector<Row>& rows)
     }
     writer.end_array();
     writer.end_object();
-    fmt::print("{}\n", writer.text());
+    base::print("{}\n", writer.text());
 }
 
 int list_partitions(const Request& request, Inside& inside)
@@ -329,17 +333,17 @@ int list_partitions(const Request& request, Inside& inside)
         print_json(inside, rows);
         return kSuccess;
     }
-    fmt::print("{:<4} {:>16} {:>12}  {:36} {:8} {}\n", "N", "start", "size", "type", "files",
-               "label");
+    base::print("{:<4} {:>16} {:>12}  {:36} {:8} {}\n", "N", "start", "size", "type", "files",
+                "label");
     for (const Row& row : rows) {
         const fs::Partition& p = row.partition;
         if (!row.problem.empty() && row.file_system.empty()) { // else the column says it
             report(fmt::format("warning: partition {}: {}", p.number, row.problem));
         }
-        fmt::print("{:<4} {:>16} {:>12}  {:36} {:8} {}\n", p.number, p.start, size_text(p.size),
-                   p.number == 0 ? "(whole disk)" : p.type,
-                   row.file_system.empty() ? "-" : row.file_system,
-                   printable(row.label.empty() ? p.name : row.label));
+        base::print("{:<4} {:>16} {:>12}  {:36} {:8} {}\n", p.number, p.start, size_text(p.size),
+                    p.number == 0 ? "(whole disk)" : p.type,
+                    row.file_system.empty() ? "-" : row.file_system,
+                    printable(row.label.empty() ? p.name : row.label));
     }
     return kSuccess;
 }

@@ -1,4 +1,5 @@
 // imgtool: disk images on the command line, with qemu-img's commands and options.
+#include "base/process.hpp"
 #include "imgtool/cli/command.hpp"
 #include "imgtool/cli/help.hpp"
 
@@ -58,7 +59,7 @@ constexpr std::array kCommands{
     Command{"diff",
             "[--object objectdef] [--image-opts] [-U] [-p] [-q] [-f fmt] [-F fmt] [--output=ofmt] "
             "[-o delta] filename1 filename2",
-            run_diff},
+            run_diff, kTrouble},
     Command{"extract",
             "[--object objectdef] [--image-opts] [-U] [-p] [-q] [-f fmt] filename [N:]path "
             "destination",
@@ -119,11 +120,7 @@ int run_command(int argc, char** argv)
         if (command.name != name) {
             continue;
         }
-        const int code = command.run(argc, argv);
-        if (std::fflush(stdout) != 0) {
-            return report("the output could not be written");
-        }
-        return code;
+        return answered(command.run(argc, argv), command.trouble);
     }
     return misuse(std::string{"Command not found: "} + name);
 }
@@ -170,10 +167,10 @@ int run_program(int argc, char** argv)
         switch (c) {
         case 'h':
             print_help();
-            return kSuccess;
+            return answered(kSuccess);
         case 'V':
             print_version();
-            return kSuccess;
+            return answered(kSuccess);
         case 'T':
             if (!take_trace(reader.value())) {
                 return kFailure;
@@ -196,5 +193,6 @@ int run_program(int argc, char** argv)
 
 int main(int argc, char** argv)
 {
+    base::secure_process();
     return img::cli::run_program(argc, argv);
 }

@@ -1,4 +1,5 @@
 // imgtool map
+#include "base/output.hpp"
 #include "imgtool/cli/common.hpp"
 #include "imgtool/open.hpp"
 #include "imgtool/ops/create.hpp"
@@ -181,7 +182,7 @@ int print_map(ChainDisk& disk, const Request& request)
                       .offset = std::nullopt,
                       .file = {}};
     }
-    for (u64 at = request.start; at < end;) {
+    for (u64 at = request.start; at < end && !base::answer_lost();) {
         auto found = disk.find(at, end - at, MapDetail::exact);
         if (!found) {
             return report("Failed to read image metadata: " + found.error().message);

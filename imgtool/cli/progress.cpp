@@ -1,5 +1,10 @@
 #include "imgtool/cli/progress.hpp"
 
+#include "base/output.hpp"
+#include "base/process.hpp"
+
+#include <fmt/format.h>
+
 #include <csignal>
 #include <cstdio>
 #include <initializer_list>
@@ -22,30 +27,20 @@ void on_question(int)
     report_wanted = 1;
 }
 
-void handle(int signal, void (*handler)(int))
-{
-    struct sigaction action = {};
-    action.sa_handler = handler;
-    action.sa_flags = SA_RESTART;
-    sigaction(signal, &action, nullptr);
-}
-
 } // namespace
 
 Progress::Progress(bool shown, double least) : shown_{shown}, least_{least}
 {
-    handle(SIGUSR1, on_question);
+    base::on_signal(SIGUSR1, on_question);
     if (shown_) {
-        std::printf("    (0.00/100%%)\r");
-        std::fflush(stdout);
+        base::note("    (0.00/100%)\r");
     }
 }
 
 Progress::~Progress()
 {
     if (shown_) {
-        std::printf("\n");
-        std::fflush(stdout);
+        base::note("\n");
     }
 }
 
@@ -58,8 +53,7 @@ void Progress::show(double percent)
     }
     if (shown_ && (percent_ > printed_ + least_ || percent_ < printed_ || percent_ >= 100)) {
         printed_ = percent_;
-        std::printf("    (%3.2f/100%%)\r", percent_);
-        std::fflush(stdout);
+        base::note(fmt::format("    ({:.2f}/100%)\r", percent_));
     }
 }
 
@@ -72,7 +66,7 @@ bool Progress::step(unsigned long long done, unsigned long long total)
 void catch_interrupts()
 {
     for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
-        handle(signal, on_interrupt);
+        base::on_signal(signal, on_interrupt);
     }
 }
 

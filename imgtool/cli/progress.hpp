@@ -26,7 +26,7 @@ private:
 };
 
 /// From now on SIGINT, SIGTERM and SIGHUP only make interrupted() true, so that files can be left
-/// whole.
+/// whole. Those that are ignored stay so.
 void catch_interrupts();
 bool interrupted();
 /// To be returned from a command that catches: ends the program by the signal that interrupted it.

@@ -1,4 +1,5 @@
 // imgtool resize
+#include "base/output.hpp"
 #include "imgtool/cli/open_named.hpp"
 #include "imgtool/ops/create.hpp"
 
@@ -139,7 +140,7 @@ int resize(const Request& request, ChainDisk& disk)
         return report(done.error().message);
     }
     if (!request.common.quiet) {
-        std::puts("Image resized.");
+        base::note("Image resized.\n");
     }
     return kSuccess;
 }

@@ -1,4 +1,6 @@
 // imgtool serve: an image over NBD, for QEMU, the kernel's nbd-client, libnbd and others.
+#include "base/output.hpp"
+#include "base/process.hpp"
 #include "imgtool/cli/daemon.hpp"
 #include "imgtool/cli/open_named.hpp"
 #include "imgtool/nbd/protocol.hpp"
@@ -170,13 +172,8 @@ bool parse(int argc, char** argv, Request& request)
 /// threads to come too.
 nbd::Descriptor take_signals()
 {
-    sigset_t set;
-    ::sigemptyset(&set);
-    for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
-        ::sigaddset(&set, signal);
-    }
+    const sigset_t set = base::ending_signals();
     ::pthread_sigmask(SIG_BLOCK, &set, nullptr);
-    std::signal(SIGPIPE, SIG_IGN); // OpenSSL writes to sockets of clients that are gone
     return nbd::Descriptor{::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK)};
 }
 
@@ -238,9 +235,9 @@ int serve(const Request& request, ChainDisk& disk, Daemon& daemon)
              request.tls_required || (credentials != nullptr && credentials->verifies_clients()),
          .credentials = credentials.get()}};
     if (!request.common.quiet) {
-        fmt::print("Serving '{}' ({} bytes, {}) at {}\n", request.path, disk.size(),
-                   disk.read_only() ? "read-only" : "writable", listener.value().url(request.name));
-        std::fflush(stdout);
+        base::note(fmt::format("Serving '{}' ({} bytes, {}) at {}\n", request.path, disk.size(),
+                               disk.read_only() ? "read-only" : "writable",
+                               listener.value().url(request.name)));
     }
     daemon.ready();
     auto served = server.run(listener.value(), signals.get());

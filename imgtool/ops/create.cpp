@@ -15,7 +15,6 @@
 #include <cerrno>
 #include <cstdlib>
 #include <string_view>
-#include <sys/stat.h>
 #include <unistd.h>
 
 namespace img {
@@ -143,7 +142,7 @@ namespace {
 /// Makes further files of an image, next to its first at `path`, and notes those that were not
 /// there before.
 OpenSibling sibling_maker(const std::string& path, const CreateSettings& completed,
-                          std::vector<std::string>& made)
+                          Unfinished& made)
 {
     return
         [path, &completed, &made](const std::string& name) -> Result<std::unique_ptr<ByteSource>> {
@@ -157,7 +156,7 @@ OpenSibling sibling_maker(const std::string& path, const CreateSettings& complet
                 return std::move(file).error();
             }
             if (!existed) {
-                made.push_back(resolved.value());
+                made.add(resolved.value());
             }
             apply_file_options(*file.value(), completed);
             return std::unique_ptr<ByteSource>{std::move(file).value()};
@@ -264,15 +263,6 @@ Result<Target> open_target(const std::string& name, const CreateSettings& comple
     return Target{.path = std::move(path).value(), .file = std::move(file).value()};
 }
 
-/// What is half made goes away again, unless it is more than a file.
-void remove_file(const std::string& path)
-{
-    struct stat st = {};
-    if (::stat(path.c_str(), &st) == 0 && S_ISREG(st.st_mode)) {
-        ::unlink(path.c_str());
-    }
-}
-
 } // namespace
 
 Status create_in(const FormatDriver& format, ByteSource& file, const CreateSettings& completed,
@@ -288,7 +278,7 @@ Status create_in(const FormatDriver& format, ByteSource& file, const CreateSetti
 
 Status create_image(const FormatDriver& format, const std::string& name,
                     const CreateSettings& completed, const Secrets* secrets,
-                    const Identity& identity)
+                    const Identity& identity, Unfinished* keeper)
 {
     if (format.create == nullptr) {
         return fail(Errc::unsupported,
@@ -308,20 +298,20 @@ Status create_image(const FormatDriver& format, const std::string& name,
         return std::move(opened).error();
     }
     const auto& [path, is_node, file] = opened.value();
-    std::vector<std::string> siblings;
+    Unfinished files;
+    if (!is_node) {
+        files.add(path); // what it had been was lost when it was made empty
+    }
     const std::string place = format.names_from_cwd ? path.substr(path.rfind('/') + 1) : path;
-    CreateContext context{.make_sibling = sibling_maker(place, completed, siblings),
+    CreateContext context{.make_sibling = sibling_maker(place, completed, files),
                           .open_sibling = sibling_reader(path, secrets),
                           .secrets = secrets,
                           .identity = &identity};
     auto made = create_in(format, *file, completed, context);
-    if (!made && !is_node) {
-        remove_file(path); // what it had been was lost when it was made empty
-    }
-    for (const std::string& sibling : siblings) {
-        if (!made) {
-            ::unlink(sibling.c_str());
-        }
+    if (made && keeper != nullptr) {
+        files.hand_to(*keeper);
+    } else if (made) {
+        files.keep();
     }
     return made;
 }

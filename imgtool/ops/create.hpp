@@ -2,6 +2,7 @@
 #pragma once
 
 #include "imgtool/format.hpp"
+#include "imgtool/ops/unfinished.hpp"
 
 #include <span>
 #include <string>
@@ -22,10 +23,11 @@ Status create_in(const FormatDriver& format, ByteSource& file, const CreateSetti
 
 /// Makes the image file `path` and an empty image in it; devices and exports (node::takes_images)
 /// must be there. A file that was there is not touched when the settings are wrong; one that was
-/// not is removed again when making the image fails.
+/// not is removed again when making the image fails. With a `keeper` the caller has more to put
+/// into the image, and it is for the keeper to keep the files.
 Status create_image(const FormatDriver& format, const std::string& path,
                     const CreateSettings& completed, const Secrets* secrets = nullptr,
-                    const Identity& identity = Identity::of_host());
+                    const Identity& identity = Identity::of_host(), Unfinished* keeper = nullptr);
 
 /// Checks a value against its option's type; sizes become plain numbers, booleans "on" or "off".
 Result<std::string> check_value(const CreateOption& option, const std::string& value);

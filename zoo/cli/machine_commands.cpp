@@ -1,10 +1,11 @@
 // boot, test, rm, reset: what makes machines and runs them.
 
+#include "base/output.hpp"
 #include "zoo/cli/session.hpp"
 #include "zoo/host/process.hpp"
 #include "zoo/machine/machine.hpp"
 
-#include <fmt/core.h>
+#include <fmt/format.h>
 #include <nlohmann/json.hpp>
 #include <unistd.h>
 
@@ -42,10 +43,10 @@ Result<Prepared> prepare(const Common& common, const Session& session, const Rec
     }
     for (const auto& [name, media] : fetched.value()) {
         if (!media.version.empty()) {
-            fmt::print(stderr,
-                       "zoo: '{}' is not the version that the recipe was tested with, but {}, "
-                       "verified by the signature of Debian's archive\n",
-                       name, media.version);
+            base::print(stderr,
+                        "zoo: '{}' is not the version that the recipe was tested with, but {}, "
+                        "verified by the signature of Debian's archive\n",
+                        name, media.version);
         }
     }
     auto materials = Materials::gather(session.store, recipe, fetched.value());
@@ -91,12 +92,12 @@ bool has_window_system()
 void choose_front(std::vector<std::string>& command, bool headless, const fs::path& folder)
 {
     if (!headless && !has_window_system()) {
-        fmt::print(stderr, "zoo: there is no window system here (DISPLAY is not set): going "
-                           "on as with --headless\n");
+        base::print(stderr, "zoo: there is no window system here (DISPLAY is not set): going "
+                            "on as with --headless\n");
         headless = true;
     }
     if (headless) {
-        fmt::print(stderr, "zoo: headless; this terminal is the guest's first serial port\n");
+        base::print(stderr, "zoo: headless; this terminal is the guest's first serial port\n");
         command.insert(command.end(), {"-display", "none", "-serial", "stdio"});
     } else {
         command.insert(command.end(),
@@ -186,7 +187,7 @@ int boot_machine(const Common& common, const BootCommand& command)
     choose_front(arguments, command.headless, prepared.value().machine.path());
     arguments.insert(arguments.end(), command.extra.begin(), command.extra.end());
     if (command.print_command) {
-        fmt::print("{}\n", quote_command(arguments));
+        base::print("{}\n", quote_command(arguments));
         return kDone;
     }
     auto finished = run_in_terminal({arguments, {}, {}});
@@ -212,17 +213,17 @@ int test_recipes(const Common& common, const TestCommand& command)
                            {"host_s", outcome.host_s},
                            {"report", outcome.report.string()}});
         if (!common.json) {
-            fmt::print("{} {:<18} {:.1f} s of guest time in {:.1f} s{}{}\n",
-                       outcome.passed ? "PASS" : "FAIL", recipe.id, outcome.guest_s, outcome.host_s,
-                       outcome.passed ? "" : "\n     " + outcome.reason,
-                       outcome.passed ? "" : "\n     report: " + outcome.report.string());
-            std::fflush(stdout);
+            base::note(
+                fmt::format("{} {:<18} {:.1f} s of guest time in {:.1f} s{}{}\n",
+                            outcome.passed ? "PASS" : "FAIL", recipe.id, outcome.guest_s,
+                            outcome.host_s, outcome.passed ? "" : "\n     " + outcome.reason,
+                            outcome.passed ? "" : "\n     report: " + outcome.report.string()));
         }
     }
     if (common.json) {
-        fmt::print("{}\n", results.dump(2));
+        base::print("{}\n", results.dump(2));
     } else {
-        fmt::print("{} of {} passed\n", passed, recipes->size());
+        base::note(fmt::format("{} of {} passed\n", passed, recipes->size()));
     }
     return passed == recipes->size() ? kDone : kFailed;
 }
@@ -240,7 +241,7 @@ int remove_machines(const Common&, const std::vector<std::string>& names)
         }
         const fs::path folder = session->machines() / recipes->front().id;
         if (!fs::exists(folder)) {
-            fmt::print(stderr, "zoo: {} has no machine\n", recipes->front().id);
+            base::print(stderr, "zoo: {} has no machine\n", recipes->front().id);
             return kFailed;
         }
         auto lock = FileLock::attempt(folder / "lock");
@@ -250,7 +251,7 @@ int remove_machines(const Common&, const std::vector<std::string>& names)
         std::error_code error;
         fs::remove_all(folder, error);
         if (error) {
-            fmt::print(stderr, "zoo: {}: {}\n", folder.string(), error.message());
+            base::print(stderr, "zoo: {}: {}\n", folder.string(), error.message());
             return kFailed;
         }
     }

@@ -1,9 +1,12 @@
 // zoo: the command line.
 
+#include "base/output.hpp"
+#include "base/process.hpp"
 #include "zoo/cli/commands.hpp"
 
 #include <CLI/CLI.hpp>
 
+#include <algorithm>
 #include <functional>
 #include <map>
 
@@ -103,9 +106,7 @@ void add_machine_commands(CLI::App& app, Options& o)
         ->required();
 }
 
-} // namespace
-
-int main(int argc, char** argv)
+int run(int argc, char** argv)
 {
     CLI::App app{"Fetches, verifies, boots and tests the operating systems of the recipes.", "zoo"};
     app.require_subcommand(1);
@@ -122,4 +123,13 @@ int main(int argc, char** argv)
         return app.exit(error) == 0 ? kDone : kMisused;
     }
     return options.actions.at(app.get_subcommands().front())();
+}
+
+} // namespace
+
+int main(int argc, char** argv)
+{
+    base::secure_process();
+    const int status = run(argc, argv);
+    return base::finish_answer("zoo") ? status : std::max(status, kFailed);
 }

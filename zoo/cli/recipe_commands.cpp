@@ -1,8 +1,9 @@
 // list, search, info, check: what looks at recipes only.
 
+#include "base/output.hpp"
 #include "zoo/cli/session.hpp"
 
-#include <fmt/core.h>
+#include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
@@ -69,7 +70,7 @@ int print_list(const Common& common, const std::string& words)
     for (const ParsedRecipe& parsed : catalogue->recipes()) {
         const Recipe& recipe = parsed.recipe;
         if (!parsed.problems.empty()) {
-            fmt::print(stderr, "zoo: {} has problems; see `zoo check`\n", recipe.file.string());
+            base::print(stderr, "zoo: {} has problems; see `zoo check`\n", recipe.file.string());
             status = kFailed;
             continue;
         }
@@ -87,15 +88,15 @@ int print_list(const Common& common, const std::string& words)
                         {"size", total_size(recipe)},
                         {"fetched", fetched}});
         if (!common.json) {
-            fmt::print("{:<18} {:<9} {:>10}  {}{}\n", recipe.id, fetched ? "fetched" : "",
-                       format_size(total_size(recipe)), recipe.title,
-                       recipe.is_default ? fmt::format("  (the default of {})", recipe.os) : "");
+            base::print("{:<18} {:<9} {:>10}  {}{}\n", recipe.id, fetched ? "fetched" : "",
+                        format_size(total_size(recipe)), recipe.title,
+                        recipe.is_default ? fmt::format("  (the default of {})", recipe.os) : "");
         }
     }
     if (common.json) {
-        fmt::print("{}\n", list.dump(2));
+        base::print("{}\n", list.dump(2));
     } else if (list.empty()) {
-        fmt::print(stderr, "zoo: nothing found\n");
+        base::print(stderr, "zoo: nothing found\n");
     }
     return list.empty() ? kFailed : status;
 }
@@ -129,25 +130,25 @@ json describe_media(const Session& session, const Media& media)
 
 void print_media(const json& media)
 {
-    fmt::print("\n  {}: {}, SHA-256 {}\n", media["name"].get<std::string>(),
-               format_size(media["size"]), media["sha256"].get<std::string>());
+    base::print("\n  {}: {}, SHA-256 {}\n", media["name"].get<std::string>(),
+                format_size(media["size"]), media["sha256"].get<std::string>());
     for (const json& url : media["urls"]) {
-        fmt::print("    from {}\n", url.get<std::string>());
+        base::print("    from {}\n", url.get<std::string>());
     }
     if (media.contains("chunks")) {
-        fmt::print("    from {}\n", media["chunks"].get<std::string>());
+        base::print("    from {}\n", media["chunks"].get<std::string>());
     }
     if (media.contains("archive")) {
-        fmt::print("    there: {}, {}, SHA-256 {}\n", media["archive"]["unpack"].get<std::string>(),
-                   format_size(media["archive"]["size"]),
-                   media["archive"]["sha256"].get<std::string>());
+        base::print(
+            "    there: {}, {}, SHA-256 {}\n", media["archive"]["unpack"].get<std::string>(),
+            format_size(media["archive"]["size"]), media["archive"]["sha256"].get<std::string>());
     }
     for (const json& said : media["provenance"]) {
-        fmt::print("    digest: {} ({}{})\n", said["source"].get<std::string>(),
-                   said["seen"].get<std::string>(), said["confirmed"] ? ", confirmed" : "");
+        base::print("    digest: {} ({}{})\n", said["source"].get<std::string>(),
+                    said["seen"].get<std::string>(), said["confirmed"] ? ", confirmed" : "");
     }
-    fmt::print("    {}\n", media.contains("path") ? media["path"].get<std::string>()
-                                                  : std::string{"not fetched"});
+    base::print("    {}\n", media.contains("path") ? media["path"].get<std::string>()
+                                                   : std::string{"not fetched"});
 }
 
 } // namespace
@@ -192,10 +193,10 @@ int show_recipe(const Common& common, const std::string& name)
             {"machine",
              {{"board", machine.board}, {"cpu", machine.cpu}, {"memory_mib", machine.memory_mib}}},
             {"steps", recipe.run.steps.size()}};
-        fmt::print("{}\n", all.dump(2));
+        base::print("{}\n", all.dump(2));
         return kDone;
     }
-    fmt::print(
+    base::print(
         "{} ({} {})\n{}\n\n  licence: {}{}\n  machine: {}{}, {} MiB\n  steps that prove it: {}\n",
         recipe.title, recipe.os, recipe.version, recipe.summary, recipe.license.spdx,
         recipe.license.note.empty() ? "" : "; " + recipe.license.note, machine.board,
@@ -227,19 +228,19 @@ int check_recipes(const Common& common, const std::vector<std::string>& names)
                                 {"text", problem.text}});
         }
         if (!common.json) {
-            fmt::print("{}", format_problems(parsed));
+            base::print("{}", format_problems(parsed));
         }
     }
     for (const std::string& conflict : conflicts) {
         problems.push_back({{"file", ""}, {"line", 0}, {"text", conflict}});
         if (!common.json) {
-            fmt::print("{}\n", conflict);
+            base::print("{}\n", conflict);
         }
     }
     if (common.json) {
-        fmt::print("{}\n", problems.dump(2));
+        base::print("{}\n", problems.dump(2));
     } else if (problems.empty()) {
-        fmt::print("{} recipes, no problems\n", checked.size());
+        base::print("{} recipes, no problems\n", checked.size());
     }
     return problems.empty() ? kDone : kMisused;
 }

@@ -1,6 +1,6 @@
 #include "zoo/cli/session.hpp"
 
-#include <fmt/core.h>
+#include "base/output.hpp"
 
 #include <cstdio>
 #include <cstdlib>
@@ -9,7 +9,7 @@ namespace zoo::cli {
 
 int complain(const base::Error& error, int status)
 {
-    fmt::print(stderr, "zoo: {}\n", error.message);
+    base::print(stderr, "zoo: {}\n", error.message);
     return status;
 }
 
@@ -51,7 +51,7 @@ std::optional<std::vector<Recipe>> find_recipes(const std::vector<std::string>& 
         recipes.push_back(std::move(recipe).value());
     }
     if (recipes.empty()) {
-        fmt::print(stderr, "zoo: no recipe was named; --all takes every one\n");
+        base::print(stderr, "zoo: no recipe was named; --all takes every one\n");
         return std::nullopt;
     }
     return recipes;

@@ -1,9 +1,10 @@
 // fetch, add, verify, gc: what fills and keeps the store.
 
+#include "base/output.hpp"
 #include "zoo/cli/session.hpp"
 #include "zoo/machine/machine.hpp"
 
-#include <fmt/core.h>
+#include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include <set>
@@ -61,13 +62,13 @@ int fetch_recipes(const Common& common, const FetchCommand& command)
                      {"path", session->store.path_of(media.sha256).string()}});
             }
             if (!common.json) {
-                fmt::print("{}: all media are there and verified\n", recipe.id);
+                base::note(recipe.id + ": all media are there and verified\n");
             }
         }
         results.push_back(result);
     }
     if (common.json) {
-        fmt::print("{}\n", results.dump(2));
+        base::print("{}\n", results.dump(2));
     }
     return status;
 }
@@ -96,11 +97,11 @@ int add_files(const Common& common, const std::vector<std::string>& files)
         }
         added.push_back({{"file", name}, {"sha256", digest.value()}});
         if (!common.json) {
-            fmt::print("{}  {}\n", digest.value(), name);
+            base::print("{}  {}\n", digest.value(), name);
         }
     }
     if (common.json) {
-        fmt::print("{}\n", added.dump(2));
+        base::print("{}\n", added.dump(2));
     }
     return kDone;
 }
@@ -121,9 +122,9 @@ int verify_store(const Common& common)
         }
     }
     if (common.json) {
-        fmt::print("{}\n", json{{"objects", digests.size()}, {"bad", bad}}.dump(2));
+        base::print("{}\n", json{{"objects", digests.size()}, {"bad", bad}}.dump(2));
     } else {
-        fmt::print("{} objects, {} bad\n", digests.size(), bad.size());
+        base::note(fmt::format("{} objects, {} bad\n", digests.size(), bad.size()));
     }
     return bad.empty() ? kDone : kFailed;
 }
@@ -163,12 +164,13 @@ int collect_garbage(const Common& common, const CollectCommand& command)
         command.dry_run ? 0
                         : session->store.remove_stale_partials() + remove_stale_runs(session->data);
     if (common.json) {
-        fmt::print("{}\n",
-                   json{{"removed", removed}, {"bytes", freed}, {"partials", partials}}.dump(2));
+        base::print("{}\n",
+                    json{{"removed", removed}, {"bytes", freed}, {"partials", partials}}.dump(2));
     } else {
-        fmt::print("{} {} objects ({}) and {} leftovers\n",
-                   command.dry_run ? "would remove" : "removed", removed.size(), format_size(freed),
-                   partials);
+        const std::string told = fmt::format("{} {} objects ({}) and {} leftovers\n",
+                                             command.dry_run ? "would remove" : "removed",
+                                             removed.size(), format_size(freed), partials);
+        command.dry_run ? base::put(stdout, told) : base::note(told);
     }
     return kDone;
 }

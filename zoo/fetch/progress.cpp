@@ -1,6 +1,8 @@
 #include "zoo/fetch/progress.hpp"
 
-#include <fmt/core.h>
+#include "base/output.hpp"
+
+#include <fmt/format.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -129,7 +131,7 @@ private:
     void erase()
     {
         if (lines_ > 0) {
-            fmt::print(stderr, "\x1b[{}A\x1b[J", lines_); // up, then clear to the end
+            base::print(stderr, "\x1b[{}A\x1b[J", lines_); // up, then clear to the end
             lines_ = 0;
         }
     }
@@ -144,7 +146,7 @@ private:
             if (!download.source.empty()) {
                 const std::string line =
                     fmt::format("{:<14} {}{}", name, draw_bar(download), describe(download));
-                fmt::print(stderr, "{}\n", line.substr(0, columns));
+                base::print(stderr, "{}\n", line.substr(0, columns));
                 ++lines_;
             }
         }
@@ -154,7 +156,7 @@ private:
     void print(std::string_view line)
     {
         erase();
-        fmt::print(stderr, "{}\n", line);
+        base::print(stderr, "{}\n", line);
         if (is_terminal_) {
             redraw();
         }

@@ -106,8 +106,9 @@ Status Qcow2Image::drop_tables(u64 first)
 {
     std::vector<u64> gone(l1_.size());
     for (u64 i = first; i < l1_.size(); ++i) {
-        gone[i] = std::exchange(l1_[i], 0);
+        gone[i] = l1_[i];
         if (gone[i] != 0) {
+            l1_.set(i, 0);
             dirty_l1_.push_back(i);
         }
     }
@@ -286,7 +287,7 @@ Status Qcow2Image::set_size(u64 size)
 /// Makes room for more L1 entries; the old table is left once the header names the new one.
 Status Qcow2Image::move_l1(u64 entries)
 {
-    std::vector<u64> l1 = l1_;
+    std::vector<u64> l1 = l1_.entries();
     l1.resize(entries);
     std::vector<u8> bytes(entries * sizeof(u64));
     for (std::size_t i = 0; i < l1_.size(); ++i) {
@@ -308,7 +309,7 @@ Status Qcow2Image::move_l1(u64 entries)
     if (auto done = write_header(std::move(header)); !done) {
         return done;
     }
-    l1_ = std::move(l1);
+    l1_.replace(std::move(l1));
     return refcounts_.decrease(old);
 }
 
