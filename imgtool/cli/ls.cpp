@@ -166,9 +166,9 @@ private:
             if (json()) {
                 print_json(entry, name);
             } else {
-                fmt::print("{}: {}, emulation: {}, {} bytes at {}{}\n", name, entry.platform,
-                           entry.emulation, entry.size, entry.start,
-                           entry.bootable ? "" : ", not bootable");
+                base::print("{}: {}, emulation: {}, {} bytes at {}{}\n", name, entry.platform,
+                            entry.emulation, entry.size, entry.start,
+                            entry.bootable ? "" : ", not bootable");
             }
         }
     }
