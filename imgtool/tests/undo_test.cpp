@@ -6,6 +6,7 @@
 #include "imgtool/ops/commit.hpp"
 #include "imgtool/ops/create.hpp"
 #include "imgtool/ops/rebase.hpp"
+#include "imgtool/secret.hpp"
 #include "imgtool/tests/failing_source.hpp"
 #include "imgtool/tests/support.hpp"
 
@@ -28,7 +29,20 @@ struct Subject {
     std::function<Status(ChainDisk&)> prepare = {}; // before, with all the room there is
     bool can_be_marked = true; // as dirty, while counts are wrong (qcow2_snapshot.cpp)
     u64 step = 1;              // of how much is tried, in sectors, pages or changes
+    CreateSettings keys = {};  // to open it
 };
+
+/// Passphrases of encrypted images.
+const Secrets& secrets()
+{
+    static const Secrets known = [] {
+        Secrets two;
+        two.add("s", "old passphrase");
+        two.add("t", "new passphrase");
+        return two;
+    }();
+    return known;
+}
 
 Image& image_of(ChainDisk& disk)
 {
@@ -43,7 +57,7 @@ std::function<Status(ChainDisk&)> growing(Preallocate how)
 std::function<Status(ChainDisk&)> amending(CreateSettings settings)
 {
     return [settings](ChainDisk& disk) {
-        OpenContext context;
+        OpenContext context{.secrets = &secrets()};
         const FormatDriver& driver = *find_format(disk.layers().front().format);
         return image_of(disk).amend(need(complete_settings(driver.amend_options, settings)),
                                     context, false);
@@ -83,6 +97,11 @@ std::vector<Subject> subjects()
 {
     const CreateSettings small{{"cluster_size", "512"}};
     const CreateSettings old{{"cluster_size", "512"}, {"compat", "0.10"}};
+    const CreateSettings luks{{"key-secret", "s"}, {"iter-time", "1"}};
+    const CreateSettings luks_inside{{"cluster_size", "512"},
+                                     {"encrypt.format", "luks"},
+                                     {"encrypt.key-secret", "s"},
+                                     {"encrypt.iter-time", "1"}};
     return {
         {"grow", "qcow2", small, growing(Preallocate::none)},
         {"grow with metadata", "qcow2", small, growing(Preallocate::metadata)},
@@ -119,13 +138,39 @@ std::vector<Subject> subjects()
         {"grow", "raw", {}, growing(Preallocate::none)},
         {"grow with falloc", "raw", {}, growing(Preallocate::reserve)},
         {"grow with full", "raw", {}, growing(Preallocate::write)},
+        {"grow with full",
+         "luks",
+         luks,
+         growing(Preallocate::write),
+         {},
+         true,
+         16,
+         {{"key-secret", "s"}}},
+        {"another passphrase",
+         "luks",
+         luks,
+         amending({{"new-secret", "t"}, {"state", "active"}, {"iter-time", "1"}}),
+         {},
+         true,
+         1,
+         {{"key-secret", "s"}}},
+        {"another passphrase",
+         "qcow2",
+         luks_inside,
+         amending({{"encrypt.new-secret", "t"},
+                   {"encrypt.state", "active"},
+                   {"encrypt.iter-time", "1"}}),
+         {},
+         true,
+         1,
+         {{"encrypt.key-secret", "s"}}},
         {"grow", "qed", {{"cluster_size", "4k"}, {"table_size", "1"}}, growing(Preallocate::none)},
     };
 }
 
 std::unique_ptr<ChainDisk> open(const Subject& subject, const Bytes& bytes, Failing& failing)
 {
-    OpenContext context;
+    OpenContext context{.secrets = &secrets(), .options = subject.keys};
     std::vector<Layer> layers;
     layers.push_back(
         {.image = need(find_format(subject.format)
@@ -150,7 +195,7 @@ Bytes make(const Subject& subject)
     settings.emplace_back("size", std::to_string(kSize));
     auto bytes = std::make_shared<std::vector<u8>>();
     MemorySource file{bytes};
-    CreateContext context;
+    CreateContext context{.secrets = &secrets()};
     succeed(driver.create(file, need(complete_settings(driver, settings)), context));
     Failing never;
     auto disk = open(subject, bytes, never);
@@ -210,7 +255,7 @@ State look(const Subject& subject, const Bytes& bytes)
             state.bitmaps = bitmap_bits(*bitmaps);
         }
     }
-    OpenContext checking{.purpose = OpenFor::check};
+    OpenContext checking{.purpose = OpenFor::check, .secrets = &secrets()};
     auto image = need(
         find_format(subject.format)->open(std::make_unique<FailingSource>(bytes, never), checking));
     std::string problems;
@@ -245,7 +290,7 @@ Attempt attempt(const Subject& subject, const Bytes& before, Failing& failing)
     }
     if (!subject.can_be_marked) {
         Failing never;
-        OpenContext checking{.purpose = OpenFor::check};
+        OpenContext checking{.purpose = OpenFor::check, .secrets = &secrets()};
         auto image = need(find_format(subject.format)
                               ->open(std::make_unique<FailingSource>(bytes, never), checking));
         (void)need(image->check(Repair::all, [](const std::string&) {}));
