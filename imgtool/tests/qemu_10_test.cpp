@@ -148,5 +148,9 @@ TEST_CASE("qemu-img 10: options have long names")
         INFO(arguments << "\n" << done.output);
         CHECK(done.code == 0);
     }
-    CHECK(bench.in("$T snapshot -f raw --create s base.qcow2").code == 1);
+    for (const char* arguments : {"-c a", "-a a", "-d a"}) {
+        CHECK(bench.in(std::string{"$T snapshot -f raw "} + arguments + " x").code == 1);
+    }
+    const auto listed = bench.in("$T snapshot -f raw -l x");
+    CHECK((listed.code == 0 && listed.output.empty()));
 }
