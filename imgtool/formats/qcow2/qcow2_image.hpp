@@ -136,6 +136,7 @@ private:
     Status share_tables(std::span<const u64> l1);
     Status own_entries(u64 l1_index, u64 at, std::span<const u8> table, PendingTables& pending);
     Status release_snapshot(std::span<const u64> l1);
+    Status drop_all_tables();
     Status while_dirty(const std::function<Status()>& change);
     /// A snapshot table that is in the file, but not the image's yet.
     struct NewSnapshots {
