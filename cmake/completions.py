@@ -81,7 +81,7 @@ def read_imgtool(path):
 
 
 def read_emulator(path):
-    options = parse_options(told(path, '--help').split('Examples:')[0])
+    options = parse_options(told(path, '-help').split('Examples:')[0])
     set_choices(options, {'MACHINE': names_in(told(path, '-M', 'help'), r'^(\w+)  '),
                           'MODEL': names_in(told(path, '-cpu', 'help'), r'^  (\S+)$')})
     for option in options:

@@ -67,9 +67,9 @@ def imgtool_formats(imgtool):
 
 def emulator_options(emulator):
     page = plain('emulator.1')
-    options = re.findall(r'^  (--?[\w-]+)', told(emulator, '--help').split('Examples:')[0], flags=re.M)
+    options = re.findall(r'^  (--?[\w-]+)', told(emulator, '-help').split('Examples:')[0], flags=re.M)
     if len(options) < 50:
-        yield f'emulator --help: only {len(options)} options seen'
+        yield f'emulator -help: only {len(options)} options seen'
     for option in options:
         if not re.search(r'^\.(?:BI?R?|TP|IP).*' + re.escape(option) + r'(?![\w-])', page, flags=re.M):
             yield f'emulator {option}'
