@@ -14,12 +14,10 @@ namespace {
 
 using base::Errc;
 using base::fail;
-using base::load_be;
 using base::store_be;
 
 /// Two bits are kept for each cluster of the file: 128 MiB for this many.
 constexpr u64 kMaxFileClusters = u64{1} << 29;
-constexpr u64 kPiece = 4096; // bytes of tables read at once
 
 /// What is known of the clusters of the file. Compressed clusters may share one.
 class Usage {
@@ -64,10 +62,9 @@ public:
     Result<CheckReport> run();
 
 private:
-    /// Calls `visit(index, entry)` for the entries of a table that are not 0; it returns what the
-    /// entry is to be.
-    template <class Visit>
-    Status walk(u64 table, u64 entries, Visit&& visit);
+    /// Says what an entry of a table that is not 0 is to be.
+    using Mender = std::function<Result<u64>(u64 index, u64 entry)>;
+    Status walk(u64 table, u64 entries, const Mender& visit);
     Result<u64> check_l1_entry(u64 index, u64 entry);
     Result<u64> check_l2_entry(u64 guest, u64 entry);
     Result<u64> copy_cluster(u64 host);
@@ -84,38 +81,17 @@ private:
     u64 previous_ = 0; // host offset of the last data cluster
 };
 
-template <class Visit>
-Status Checker::walk(u64 table, u64 entries, Visit&& visit)
+Status Checker::walk(u64 table, u64 entries, const Mender& visit)
 {
-    std::array<u8, kPiece> piece{};
-    for (u64 done = 0; done < entries;) {
-        const u64 n = std::min<u64>(entries - done, kPiece / sizeof(u64));
-        const auto bytes = std::span{piece}.first(n * sizeof(u64));
-        if (auto read = read_padded(file_, FileOffset{table + done * sizeof(u64)}, bytes); !read) {
-            return read;
+    return each_entry(file_, table, entries, [&](u64 index, u64 entry) -> Status {
+        auto now = visit(index, entry);
+        if (!now || now.value() == entry) {
+            return now ? base::ok() : Status{std::move(now).error()};
         }
-        for (u64 i = 0; i < n; ++i) {
-            const u64 entry = load_be<u64>(bytes, i * sizeof(u64));
-            if (entry == 0) {
-                continue;
-            }
-            Result<u64> now = visit(done + i, entry);
-            if (!now) {
-                return std::move(now).error();
-            }
-            if (now.value() == entry) {
-                continue;
-            }
-            std::array<u8, 8> field{};
-            store_be<u64>(field, 0, now.value());
-            const FileOffset at{table + (done + i) * sizeof(u64)};
-            if (auto written = file_.write(at, field); !written) {
-                return written;
-            }
-        }
-        done += n;
-    }
-    return base::ok();
+        std::array<u8, 8> field{};
+        store_be<u64>(field, 0, now.value());
+        return file_.write(FileOffset{table + index * sizeof(u64)}, field);
+    });
 }
 
 /// A copy of a cluster, at the end of the file.

@@ -6,6 +6,7 @@
 #include "imgtool/formats/qcow/layout.hpp"
 #include "imgtool/formats/shared/slice_cache.hpp"
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -70,6 +71,11 @@ private:
     u64 next_;                    // where the file's free end begins
     bool wrote_data_ = false;     // since the last flush
 };
+
+/// Calls `visit` with the entries of a table in the file that are not 0, until that fails
+/// (qcow_end.cpp).
+using EntryVisitor = std::function<Status(u64 index, u64 entry)>;
+Status each_entry(ByteSource& file, u64 table, u64 entries, const EntryVisitor& visit);
 
 /// Where what the tables refer to ends (qcow_end.cpp), for files whose own end does not tell.
 Result<u64> find_end(ByteSource& file, const Header& header);
