@@ -55,7 +55,10 @@ bool take(int c, const char* value, Request& request)
 bool parse(int argc, char** argv, Request& request)
 {
     static constexpr auto kLong =
-        with_common(std::array<option, 1>{{{"force", no_argument, nullptr, kOptForce}}});
+        with_common(std::array<option, 4>{{{"force", no_argument, nullptr, kOptForce},
+                                           {"format", required_argument, nullptr, 'f'},
+                                           {"cache", required_argument, nullptr, 't'},
+                                           {"options", required_argument, nullptr, 'o'}}});
     OptionReader reader{argc, argv, "ho:f:t:pq", kLong.data()};
     if (!read_options(reader, request, take)) {
         return false;

@@ -119,9 +119,19 @@ bool take(int c, const char* value, Request& request)
 bool parse(int argc, char** argv, Request& request)
 {
     static constexpr auto kLong = with_common(
-        std::array<option, 3>{{{"flush-interval", required_argument, nullptr, kOptFlushInterval},
-                               {"pattern", required_argument, nullptr, kOptPattern},
-                               {"no-drain", no_argument, nullptr, kOptNoDrain}}},
+        std::array<option, 13>{{{"flush-interval", required_argument, nullptr, kOptFlushInterval},
+                                {"pattern", required_argument, nullptr, kOptPattern},
+                                {"no-drain", no_argument, nullptr, kOptNoDrain},
+                                {"aio", required_argument, nullptr, 'i'},
+                                {"buffer-size", required_argument, nullptr, 's'},
+                                {"cache", required_argument, nullptr, 't'},
+                                {"count", required_argument, nullptr, 'c'},
+                                {"depth", required_argument, nullptr, 'd'},
+                                {"format", required_argument, nullptr, 'f'},
+                                {"native", no_argument, nullptr, 'n'},
+                                {"offset", required_argument, nullptr, 'o'},
+                                {"step-size", required_argument, nullptr, 'S'},
+                                {"write", no_argument, nullptr, 'w'}}},
         false);
     OptionReader reader{argc, argv, "hc:d:f:ni:o:qs:S:t:wU", kLong.data()};
     if (!read_options(reader, request, take) || !take_one_operand(reader, request.path)) {

@@ -104,15 +104,16 @@ bool check(const Request& request, std::span<char*> operands)
 bool parse(int argc, char** argv, Request& request)
 {
     static constexpr auto kLong = with_common(
-        std::array<option, 9>{{{"source-file", required_argument, nullptr, 'b'},
-                               {"source-format", required_argument, nullptr, 'F'},
-                               {"granularity", required_argument, nullptr, 'g'},
-                               {"add", no_argument, nullptr, kOptBitmapAdd},
-                               {"remove", no_argument, nullptr, kOptBitmapRemove},
-                               {"clear", no_argument, nullptr, kOptBitmapClear},
-                               {"enable", no_argument, nullptr, kOptBitmapEnable},
-                               {"disable", no_argument, nullptr, kOptBitmapDisable},
-                               {"merge", required_argument, nullptr, kOptBitmapMerge}}});
+        std::array<option, 10>{{{"format", required_argument, nullptr, 'f'},
+                                {"source-file", required_argument, nullptr, 'b'},
+                                {"source-format", required_argument, nullptr, 'F'},
+                                {"granularity", required_argument, nullptr, 'g'},
+                                {"add", no_argument, nullptr, kOptBitmapAdd},
+                                {"remove", no_argument, nullptr, kOptBitmapRemove},
+                                {"clear", no_argument, nullptr, kOptBitmapClear},
+                                {"enable", no_argument, nullptr, kOptBitmapEnable},
+                                {"disable", no_argument, nullptr, kOptBitmapDisable},
+                                {"merge", required_argument, nullptr, kOptBitmapMerge}}});
     OptionReader reader{argc, argv, "b:f:F:g:h", kLong.data()};
     if (!read_options(reader, request, take)) {
         return false;

@@ -59,7 +59,8 @@ bool take(int c, const char* value, Request& request)
 bool parse(int argc, char** argv, Request& request)
 {
     static constexpr auto kLong =
-        with_common(std::array<option, 3>{{{"format", required_argument, nullptr, 'f'},
+        with_common(std::array<option, 4>{{{"format", required_argument, nullptr, 'f'},
+                                           {"cache", required_argument, nullptr, 'T'},
                                            {"full", no_argument, nullptr, kOptFull},
                                            {"repair", required_argument, nullptr, 'r'}}});
     OptionReader reader{argc, argv, "hf:r:T:qU", kLong.data()};

@@ -66,7 +66,6 @@ private:
 // Values of long options without a letter.
 enum LongOption {
     kOptOutput = 256,
-    kOptBackingChain,
     kOptObject,
     kOptImageOpts,
     kOptTargetImageOpts,
@@ -75,7 +74,6 @@ enum LongOption {
     kOptSalvage,
     kOptStartOffset,
     kOptMaxLength,
-    kOptSize,
     kOptPreallocation,
     kOptShrink,
     kOptFull,

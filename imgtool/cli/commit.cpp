@@ -54,7 +54,13 @@ bool take(int c, const char* value, Request& request)
 
 bool parse(int argc, char** argv, Request& request)
 {
-    static constexpr auto kLong = with_common(std::array<option, 0>{}, false);
+    static constexpr auto kLong =
+        with_common(std::array<option, 5>{{{"base", required_argument, nullptr, 'b'},
+                                           {"cache", required_argument, nullptr, 't'},
+                                           {"drop", no_argument, nullptr, 'd'},
+                                           {"format", required_argument, nullptr, 'f'},
+                                           {"rate", required_argument, nullptr, 'r'}}},
+                    false);
     OptionReader reader{argc, argv, "f:ht:b:dpqr:", kLong.data()};
     if (!read_options(reader, request, take) || !take_one_operand(reader, request.path)) {
         return false;

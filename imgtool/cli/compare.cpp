@@ -57,7 +57,12 @@ int take(int c, const char* value, Request& request)
 
 int parse(int argc, char** argv, Request& request)
 {
-    static constexpr auto kLong = with_common(std::array<option, 0>{}, false);
+    static constexpr auto kLong =
+        with_common(std::array<option, 4>{{{"a-format", required_argument, nullptr, 'f'},
+                                           {"b-format", required_argument, nullptr, 'F'},
+                                           {"cache", required_argument, nullptr, 'T'},
+                                           {"strict", no_argument, nullptr, 's'}}},
+                    false);
     OptionReader reader{argc, argv, "hf:F:T:pqsU", kLong.data()};
     for (int c = reader.next(); c != OptionReader::kEnd; c = reader.next()) {
         if (const int code = take(c, reader.value(), request); code != kSuccess) {

@@ -16,14 +16,34 @@ constexpr u64 kMaxWorkers = 16;
 
 enum LocalOption { kOptSkipBroken = 1000, kOptReproducible };
 
+/// Some have two names: one of qemu-img's help, one that it takes.
 constexpr auto kLong = with_common(
-    std::array<option, 7>{{{"target-image-opts", no_argument, nullptr, kOptTargetImageOpts},
-                           {"target-is-zero", no_argument, nullptr, kOptTargetIsZero},
-                           {"bitmaps", no_argument, nullptr, kOptBitmaps},
-                           {"skip-broken-bitmaps", no_argument, nullptr, kOptSkipBroken},
-                           {"salvage", no_argument, nullptr, kOptSalvage},
-                           {"reproducible", no_argument, nullptr, kOptReproducible},
-                           {"rate-limit", required_argument, nullptr, 'r'}}},
+    std::array<option, 26>{{{"target-image-opts", no_argument, nullptr, kOptTargetImageOpts},
+                            {"target-is-zero", no_argument, nullptr, kOptTargetIsZero},
+                            {"bitmaps", no_argument, nullptr, kOptBitmaps},
+                            {"skip-broken-bitmaps", no_argument, nullptr, kOptSkipBroken},
+                            {"salvage", no_argument, nullptr, kOptSalvage},
+                            {"reproducible", no_argument, nullptr, kOptReproducible},
+                            {"rate-limit", required_argument, nullptr, 'r'},
+                            {"backing", required_argument, nullptr, 'B'},
+                            {"backing-format", required_argument, nullptr, 'F'},
+                            {"compress", no_argument, nullptr, 'c'},
+                            {"copy-range-offloading", no_argument, nullptr, 'C'},
+                            {"no-create", no_argument, nullptr, 'n'},
+                            {"oob-writes", no_argument, nullptr, 'W'},
+                            {"options", required_argument, nullptr, 'o'},
+                            {"output-format", required_argument, nullptr, 'O'},
+                            {"parallel", required_argument, nullptr, 'm'},
+                            {"rate", required_argument, nullptr, 'r'},
+                            {"snapshot", required_argument, nullptr, 'l'},
+                            {"source-cache", required_argument, nullptr, 'T'},
+                            {"source-format", required_argument, nullptr, 'f'},
+                            {"source-image-opts", no_argument, nullptr, kOptImageOpts},
+                            {"source-snapshot", required_argument, nullptr, 'l'},
+                            {"sparse-size", required_argument, nullptr, 'S'},
+                            {"target-cache", required_argument, nullptr, 't'},
+                            {"target-format", required_argument, nullptr, 'O'},
+                            {"target-options", required_argument, nullptr, 'o'}}},
     false);
 
 struct Flag {

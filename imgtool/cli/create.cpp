@@ -56,7 +56,12 @@ bool read_size(const char* text, std::optional<u64>& size)
 
 bool parse(int argc, char** argv, Request& request)
 {
-    constexpr std::array<option, 4> kLong{{{"help", no_argument, nullptr, 'h'},
+    constexpr std::array<option, 9> kLong{{{"help", no_argument, nullptr, 'h'},
+                                           {"backing", required_argument, nullptr, 'b'},
+                                           {"backing-format", required_argument, nullptr, 'F'},
+                                           {"backing-unsafe", no_argument, nullptr, 'u'},
+                                           {"format", required_argument, nullptr, 'f'},
+                                           {"options", required_argument, nullptr, 'o'},
                                            {"object", required_argument, nullptr, kOptObject},
                                            {"quiet", no_argument, nullptr, 'q'},
                                            {}}};

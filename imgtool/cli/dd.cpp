@@ -74,7 +74,10 @@ bool take(int c, const char* value, Request& request)
 
 bool parse(int argc, char** argv, Request& request)
 {
-    static constexpr auto kLong = with_common(std::array<option, 0>{}, false);
+    static constexpr auto kLong =
+        with_common(std::array<option, 2>{{{"format", required_argument, nullptr, 'f'},
+                                           {"output-format", required_argument, nullptr, 'O'}}},
+                    false);
     OptionReader reader{argc, argv, "hf:O:U", kLong.data()};
     if (!read_options(reader, request, take)) {
         return false;

@@ -34,8 +34,8 @@ constexpr std::array kCommonLines{
     CommonLine{'f', "  -f, --format fmt       the image's format; it is looked at when not given"},
     CommonLine{'F', "  -f fmt                 the image's format; it is looked at when not given"},
     CommonLine{'t',
-               "  -t cache               cache mode of what is written: writeback, unsafe, ..."},
-    CommonLine{'T', "  -T cache               cache mode of what is read"},
+               "  -t, --cache cache      cache mode of what is written: writeback, unsafe, ..."},
+    CommonLine{'T', "  -T, --cache cache      cache mode of what is read"},
     CommonLine{'j', "      --output ofmt      human or json"},
     CommonLine{'i', "      --image-opts       the image's name is a list of options: driver=...,"
                     "file.filename=..."},
@@ -53,29 +53,30 @@ constexpr std::string_view kInsidePath =
 
 constexpr std::array kPages{
     Page{"amend", "Changes options of an image, as far as its format can.",
-         R"(  -o options             name=value,...; -o help lists them
+         R"(  -o, --options options  name=value,...; -o help lists them
       --force            also what may lose access to the data)",
-         "Ftioqp", "amend -o compat=1.1 disk.qcow2"},
+         "ftioqp", "amend -o compat=1.1 disk.qcow2"},
     Page{"bench", "Reads, or writes, again and again and tells how long it took.",
-         R"(  -c count               requests (75000)
-  -d depth               at a time (64)
-  -o offset              where the first one is (0)
-  -s size                bytes of each (4096)
-  -S step                bytes from one to the next (size)
-  -w                     write
+         R"(  -c, --count count      requests (75000)
+  -d, --depth depth      at a time (64)
+  -o, --offset offset    where the first one is (0)
+  -s, --buffer-size size bytes of each (4096)
+  -S, --step-size step   bytes from one to the next (size)
+  -w, --write            write
       --pattern n        byte to write (0)
       --flush-interval n flush after so many writes
       --no-drain         do not wait for other requests before flushing
-  -i aio, -n             taken and without effect)",
-         "FtioUq", "bench -c 100000 disk.qcow2\nbench -w --flush-interval=64 scratch.qcow2"},
+  -i, --aio aio; -n, --native
+                         taken and without effect)",
+         "ftioUq", "bench -c 100000 disk.qcow2\nbench -w --flush-interval=64 scratch.qcow2"},
     Page{"bitmap", "Changes the persistent dirty bitmaps of an image.",
          R"(      --add, --remove, --clear, --enable, --disable
                          what to do with the bitmap; in the order given
       --merge source     take over what is set in that bitmap
-  -b source_file         the image that has it, if it is another
-  -F source_fmt          the format of that
-  -g granularity         bytes for each bit of a new bitmap)",
-         "Fio", "bitmap --add -g 64k disk.qcow2 backup"},
+  -b, --source-file source_file  the image that has it, if it is another
+  -F, --source-format source_fmt  the format of that
+  -g, --granularity granularity  bytes for each bit of a new bitmap)",
+         "fio", "bitmap --add -g 64k disk.qcow2 backup"},
     Page{"cat", "Writes a file that is on a disk to the standard output.", kInsidePath, "fioU",
          "cat disk.qcow2 1:/etc/fstab\ncat install.iso /boot/grub/grub.cfg"},
     Page{"check", "Looks for errors in an image's own tables; its content is not looked at.",
@@ -85,56 +86,62 @@ constexpr std::array kPages{
          "0: no errors, 1: not checked, 2: corruption, 3: only leaked space, 63: the format has no "
          "check"},
     Page{"commit", "Writes what an overlay has into its backing file and empties the overlay.",
-         R"(  -b base                into this file of the chain (the next one)
-  -d                     leave the overlay as it is
-  -r rate                bytes a second, at most)",
-         "Ftioqp", "commit overlay.qcow2\ncommit -b base.qcow2 -p overlay.qcow2"},
+         R"(  -b, --base base        into this file of the chain (the next one)
+  -d, --drop             leave the overlay as it is
+  -r, --rate rate        bytes a second, at most)",
+         "ftioqp", "commit overlay.qcow2\ncommit -b base.qcow2 -p overlay.qcow2"},
     Page{"compare", "Tells whether two disks have the same content, whatever their formats.",
-         R"(  -F fmt                 the second image's format
-  -s                     sizes and what is allocated must be the same too)",
-         "FTioUqp", "compare disk.raw disk.qcow2",
+         R"(  -f, --a-format fmt, -F, --b-format fmt
+                         the formats of the first and the second image; they are looked at when not
+                         given
+  -s, --strict           sizes and what is allocated must be the same too)",
+         "TioUqp", "compare disk.raw disk.qcow2",
          "0: the same, 1: different, 2: could not be opened, 3: its map could not be read, 4: "
          "could not be read"},
     Page{"convert", "Copies disks, one after the other, into an image of another format.",
-         R"(  -O fmt                 the format to write (raw)
-  -o options             for making the image: name=value,...; -o help lists them
-  -B file                make an overlay of this backing file, which has what it has
-  -F fmt                 the format of that
-  -c                     compress
-  -S size                leave out runs of that many zero bytes (4k); 0: write all
-  -n                     the target is there already
+         R"(  -f, --source-format fmt  the format of the sources; they are looked at when not given
+      --source-image-opts    short for --image-opts, which is of the sources
+  -t, --target-cache, -T, --source-cache cache
+                         cache modes of what is written and what is read
+  -O, --target-format fmt  the format to write (raw)
+  -o, --target-options options  for making the image: name=value,...; -o help lists them
+  -B, --backing file     make an overlay of this backing file, which has what it has
+  -F, --backing-format fmt  the format of that
+  -c, --compress         compress
+  -S, --sparse-size size leave out runs of that many zero bytes (4k); 0: write all
+  -n, --no-create        the target is there already
       --target-is-zero   and reads as zero
       --target-image-opts    the target's name is a list of options
-  -l snapshot            copy this internal snapshot: its ID or name, or snapshot.id=...
+  -l, --source-snapshot snapshot  copy this internal snapshot: its ID or name, or snapshot.id=...
       --bitmaps          copy persistent bitmaps too
       --skip-broken-bitmaps  but not those that are inconsistent
       --salvage          go on where the source cannot be read
       --reproducible     the same input always gives the same bytes
-  -m n                   at most so many threads
-  -r rate                bytes a second, at most
-  -C                     let the host copy from file to file (to raw; so does -S 0): blocks
+  -m, --parallel n       at most so many threads
+  -r, --rate rate        bytes a second, at most
+  -C, --copy-range-offloading  let the host copy from file to file (to raw; so does -S 0): blocks
                          are shared where the file system can, and zeroes are not looked for
-  -W                     taken and without effect)",
-         "FtTioUqp",
+  -W, --oob-writes       taken and without effect)",
+         "ioUqp",
          "convert -O qcow2 disk.raw disk.qcow2\n"
          "convert -c -O qcow2 -o compression_type=zstd disk.raw disk.qcow2\n"
          "convert -O raw -l before disk.qcow2 before.raw"},
     Page{"create", "Makes an empty image, or an overlay of another.",
-         R"(  -f fmt                 the format to make (raw)
-  -o options             name=value,...; -o help lists them
-  -b file                its backing file; the size is that one's when not given
-  -F fmt                 the format of that
-  -u                     do not look at the backing file)",
+         R"(  -f, --format fmt       the format to make (raw)
+  -o, --options options  name=value,...; -o help lists them
+  -b, --backing file     its backing file; the size is that one's when not given
+  -F, --backing-format fmt  the format of that
+  -u, --backing-unsafe   do not look at the backing file)",
          "oq",
          "create -f qcow2 disk.qcow2 10G\n"
          "create -f qcow2 -b base.qcow2 -F qcow2 overlay.qcow2\n"
          "create -f vmdk -o help"},
     Page{"dd", "Copies a part of a disk into a new image.",
-         R"(  -O fmt                 the format to write (raw)
+         R"(  -O, --output-format fmt  the format to write (raw)
   if=file, of=file       from, to
   bs=size                bytes of a block (512)
   count=n, skip=n        blocks to copy (all), and to leave out before)",
-         "FioU", "dd -O qcow2 bs=1M count=100 if=disk.raw of=start.qcow2"},
+         "fioU", "dd -O qcow2 bs=1M count=100 if=disk.raw of=start.qcow2"},
     Page{
         "diff",
         "Prints where the second disk is not as the first: offset, length, and whether the second "
@@ -178,33 +185,34 @@ constexpr std::array kPages{
         "hash --tree --block-size=64k --output=json disk.qcow2\n"
         "hash --flat disk.qcow2"},
     Page{"info", "Tells an image's format, size, backing file and snapshots.",
-         R"(      --backing-chain    and those of its backing files)", "fjioU",
+         R"(  -b, --backing-chain    and those of its backing files)", "fjioU",
          "info --backing-chain overlay.qcow2\ninfo --output=json disk.qcow2"},
-    Page{"ls",
-         "Lists the partitions of a disk, or the files of a folder on it. A disk that is one file "
-         "system,\n"
-         "without partitions, has its top folder listed.\n\n"
-         "File systems: ISO 9660 with Joliet and Rock Ridge; FAT12, FAT16, FAT32; ext2, ext3, ext4 "
-         "(the\n"
-         "journal is not replayed). Nothing is mounted, and nothing on the image is changed.",
-         R"(  -l                     kind, mode, owner, size and time too; of a CD also what it can be started
+    Page{
+        "ls",
+        "Lists the partitions of a disk, or the files of a folder on it. A disk that is one file "
+        "system,\n"
+        "without partitions, has its top folder listed.\n\n"
+        "File systems: ISO 9660 with Joliet and Rock Ridge; FAT12, FAT16, FAT32; ext2, ext3, ext4 "
+        "(the\n"
+        "journal is not replayed). Nothing is mounted, and nothing on the image is changed.",
+        R"(  -l                     kind, mode, owner, size and time too; of a CD also what it can be started
                          with
   -R, --recursive        folders in the folder too
       --json             short for --output=json
   [N:]path               a file or folder; N: is the number of the partition it is on, 0 the whole
                          disk. Without N the whole disk's file system is meant, or the only
                          partition that has one)",
-         "fjioU", "ls disk.qcow2\nls -l disk.qcow2 1:/etc\nls -R --output=json install.iso /"},
+        "fjioU", "ls disk.qcow2\nls -l disk.qcow2 1:/etc\nls -R --output=json install.iso /"},
     Page{"map", "Tells which parts of a disk are data and where in which file they are.",
          R"(  -s, --start-offset n   from here on
   -l, --max-length n     for so many bytes)",
          "fjioU", "map --output=json disk.qcow2"},
     Page{"measure", "Tells how long the file of a new image would be.",
-         R"(  -O fmt                 the format of that image (raw)
-  -o options             as it would be made
-      --size n           of an empty disk of that size, not of an image's content
-  -l snapshot            of an internal snapshot: its ID or name, or snapshot.id=...)",
-         "FjioU", "measure -O qcow2 disk.raw\nmeasure -O qcow2 --size 10G"},
+         R"(  -O, --target-format fmt  the format of that image (raw)
+  -o, --options options  as it would be made
+  -s, --size n           of an empty disk of that size, not of an image's content
+  -l, --snapshot snapshot  of an internal snapshot: its ID or name, or snapshot.id=...)",
+         "fjioU", "measure -O qcow2 disk.raw\nmeasure -O qcow2 --size 10G"},
     Page{"patch",
          "Makes the disk that a delta file (of 'diff -o') leads to. The image must hold just the "
          "disk that\n"
@@ -219,14 +227,16 @@ constexpr std::array kPages{
          "patch -o tuesday.vmdk -O vmdk monday.raw day.delta\n"
          "patch --in-place monday.qcow2 day.delta"},
     Page{"rebase", "Gives an overlay another backing file; what is read stays the same.",
-         R"(  -b file                the new backing file; '' for none
-  -F fmt                 the format of that
-  -u                     only change the name: what is read changes with it)",
-         "FtTioUqp", "rebase -b new-base.qcow2 -F qcow2 overlay.qcow2\nrebase -b '' overlay.qcow2"},
+         R"(  -b, --backing file     the new backing file; '' for none
+  -F, --backing-format fmt  the format of that
+  -u, --backing-unsafe   only change the name: what is read changes with it
+  -c, --compress         what is copied, where that makes it smaller
+  -T, --backing-cache cache  cache mode of what is read)",
+         "ftioUqp", "rebase -b new-base.qcow2 -F qcow2 overlay.qcow2\nrebase -b '' overlay.qcow2"},
     Page{"resize", "Makes a disk longer or shorter.",
          R"(      --shrink           yes, give up what is behind the new end
       --preallocation how    of what is added: off, metadata, falloc, full)",
-         "Fioq", "resize disk.qcow2 +10G\nresize --shrink disk.qcow2 5G"},
+         "fioq", "resize disk.qcow2 +10G\nresize --shrink disk.qcow2 5G"},
     Page{"serve", "Offers an image over NBD (fixed newstyle), read-only, until it is interrupted.",
          R"(  -k, --socket path      listen on a unix socket
       --port port        listen on TCP (10809; 0 takes any that is free)
@@ -248,11 +258,11 @@ constexpr std::array kPages{
          "serve --writable -f raw --once --fork -k /tmp/disk.sock disk.raw\n"
          "serve --bind 0.0.0.0 --port 10809 --tls-certs /etc/pki/qemu --tls-required d.vmdk"},
     Page{"snapshot", "Lists, takes, restores and deletes snapshots inside an image.",
-         R"(  -l                     list them (as when nothing is said)
-  -c name                take one
-  -a snapshot            make the disk what it was then
-  -d snapshot            delete it)",
-         "ioUq", "snapshot -c before disk.qcow2\nsnapshot -l disk.qcow2"},
+         R"(  -l, --list             list them (as when nothing is said)
+  -c, --create name      take one
+  -a, --apply snapshot   make the disk what it was then
+  -d, --delete snapshot  delete it)",
+         "fioUq", "snapshot -c before disk.qcow2\nsnapshot -l disk.qcow2"},
 };
 
 void print_examples(std::string_view lines)

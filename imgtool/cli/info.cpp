@@ -1,10 +1,12 @@
 // imgtool info
 #include "imgtool/cli/common.hpp"
+#include "imgtool/cli/info_json.hpp"
 #include "imgtool/cli/snapshot_list.hpp"
 #include "imgtool/cli/text.hpp"
 #include "imgtool/formats/all.hpp"
+#include "imgtool/further_files.hpp"
 #include "imgtool/node/name.hpp"
-#include "imgtool/node/options.hpp"
+#include "imgtool/node/node.hpp"
 #include "imgtool/open.hpp"
 
 #include <fmt/format.h>
@@ -24,23 +26,13 @@ struct Request {
     Common common;
 };
 
-/// One image with what is printed of it.
-struct Described {
-    std::string path;
-    std::string format;
-    ImageInfo info;
-    u64 allocated;            // bytes of host storage, or ByteSource::kUnknown
-    std::string backing_path; // where the backing name leads; empty when none
-    bool has_dirty_flag;
-};
-
 bool take(int c, const char* value, Request& request)
 {
     switch (c) {
     case 'f':
         request.format = value;
         return true;
-    case kOptBackingChain:
+    case 'b':
         request.chain = true;
         return true;
     default:
@@ -50,11 +42,53 @@ bool take(int c, const char* value, Request& request)
 
 bool parse(int argc, char** argv, Request& request)
 {
-    static constexpr auto kLong = with_common(
-        std::array<option, 2>{{{"format", required_argument, nullptr, 'f'},
-                               {"backing-chain", no_argument, nullptr, kOptBackingChain}}});
-    OptionReader reader{argc, argv, "hf:U", kLong.data()};
+    static constexpr auto kLong =
+        with_common(std::array<option, 2>{{{"format", required_argument, nullptr, 'f'},
+                                           {"backing-chain", no_argument, nullptr, 'b'}}});
+    OptionReader reader{argc, argv, "hbf:U", kLong.data()};
     return read_options(reader, request, take) && take_one_operand(reader, request.path);
+}
+
+/// What reaches the bytes of a layer's own file: "file", "nbd".
+std::string driver_below(const Layer& layer)
+{
+    const auto member = [](const node::Value& value, std::string_view key) {
+        const auto found =
+            std::ranges::find(value.members, key, &std::pair<std::string, node::Value>::first);
+        return found != value.members.end() ? &found->second : nullptr;
+    };
+    if (layer.node != nullptr) {
+        const node::Value* file = member(layer.node->full, "file");
+        const node::Value* driver = file != nullptr ? member(*file, "driver") : nullptr;
+        return driver != nullptr ? driver->text : "file";
+    }
+    struct stat st = {};
+    const bool device = ::stat(layer.path.c_str(), &st) == 0 && !S_ISREG(st.st_mode);
+    return device ? "host_device" : "file";
+}
+
+/// The files that an image is made of. A protocol that is looked at by itself has none.
+std::vector<FileBelow> files_below(const Layer& layer)
+{
+    std::vector<FileBelow> files;
+    if (layer.node != nullptr && layer.node->is_protocol) {
+        return files;
+    }
+    const auto add = [&](std::string role, std::string driver, const ByteSource& file) {
+        files.push_back({.role = std::move(role),
+                         .driver = std::move(driver),
+                         .name = file.name(),
+                         .size = file.size(),
+                         .allocated = file.allocated()});
+    };
+    add("file", driver_below(layer), layer.image->file());
+    if (const auto* further = dynamic_cast<const FurtherFiles*>(layer.image.get())) {
+        for (const auto& [role, file] : further->further_files()) {
+            add(role, "file", *file);
+        }
+    }
+    std::ranges::reverse(files); // as qemu-img has them
+    return files;
 }
 
 Described describe_layer(Layer& layer)
@@ -63,6 +97,7 @@ Described describe_layer(Layer& layer)
                         .format = layer.format,
                         .info = layer.image->info(),
                         .allocated = layer.image->allocated(),
+                        .files = files_below(layer),
                         .backing_path = {},
                         .has_dirty_flag = true};
     // Servers and the like have no such flag.
@@ -159,6 +194,9 @@ void print_properties(const std::vector<Property>& properties, int level)
 {
     int index = 0;
     for (const Property& p : properties) {
+        if (p.key == "detached-header") {
+            continue; // is in JSON only, so that the text stays as scripts know it
+        }
         const bool nested = p.kind == Property::Kind::object || p.kind == Property::Kind::list;
         const std::string key = p.key.empty() ? fmt::format("[{}]", index++) : human_key(p.key);
         std::printf("%*s%s:%s%s\n", level * 4, "", key.c_str(), nested ? "" : " ",
@@ -205,129 +243,6 @@ void print_human(const Described& d)
     }
 }
 
-void write_snapshots(JsonWriter& json, const std::vector<SnapshotInfo>& snapshots)
-{
-    json.key("snapshots");
-    json.begin_array();
-    for (const SnapshotInfo& s : snapshots) {
-        json.begin_object();
-        if (s.icount) {
-            json.key("icount");
-            json.value(*s.icount);
-        }
-        json.key("vm-clock-nsec");
-        json.value(s.vm_clock_ns % 1'000'000'000);
-        json.key("name");
-        json.value(s.name);
-        json.key("date-sec");
-        json.value(s.date_s);
-        json.key("date-nsec");
-        json.value(s.date_ns);
-        json.key("vm-clock-sec");
-        json.value(s.vm_clock_ns / 1'000'000'000);
-        json.key("id");
-        json.value(s.id);
-        json.key("vm-state-size");
-        json.value(s.vm_state_size);
-        json.end_object();
-    }
-    json.end_array();
-}
-
-void write_property(JsonWriter& json, const Property& p)
-{
-    if (!p.key.empty()) {
-        json.key(p.key);
-    }
-    switch (p.kind) {
-    case Property::Kind::string:
-        json.value(p.text);
-        return;
-    case Property::Kind::number:
-    case Property::Kind::boolean:
-        json.raw(p.text);
-        return;
-    case Property::Kind::object:
-        json.begin_object();
-        break;
-    case Property::Kind::list:
-        json.begin_array();
-        break;
-    }
-    for (const Property& member : p.members) {
-        write_property(json, member);
-    }
-    if (p.kind == Property::Kind::object) {
-        json.end_object();
-    } else {
-        json.end_array();
-    }
-}
-
-void write_specific(JsonWriter& json, const ImageInfo& info)
-{
-    json.key("format-specific");
-    json.begin_object();
-    json.key("type");
-    json.value(info.format);
-    json.key("data");
-    json.begin_object();
-    for (const Property& p : info.specific) {
-        write_property(json, p);
-    }
-    json.end_object();
-    json.end_object();
-}
-
-/// The members are in qemu-img's order, which people's scripts may have come to rely on.
-void write_json(JsonWriter& json, const Described& d)
-{
-    const ImageInfo& info = d.info;
-    json.begin_object();
-    if (!info.snapshots.empty()) {
-        write_snapshots(json, info.snapshots);
-    }
-    if (!info.backing_format.empty() && !info.backing_name.empty()) {
-        json.key("backing-filename-format");
-        json.value(info.backing_format);
-    }
-    json.key("virtual-size");
-    json.value(info.size);
-    json.key("filename");
-    json.value(d.path);
-    if (info.cluster_size != 0) {
-        json.key("cluster-size");
-        json.value(info.cluster_size);
-    }
-    json.key("format");
-    json.value(d.format);
-    const bool known = d.allocated != ByteSource::kUnknown;
-    if (known) {
-        json.key("actual-size");
-        json.value(d.allocated);
-    }
-    if (!info.specific.empty()) {
-        write_specific(json, info);
-    }
-    if (!d.backing_path.empty()) {
-        json.key("full-backing-filename");
-        json.value(d.backing_path);
-    }
-    if (info.encrypted) {
-        json.key("encrypted");
-        json.value_bool(true);
-    }
-    if (!info.backing_name.empty()) {
-        json.key("backing-filename");
-        json.value(info.backing_name);
-    }
-    if (d.has_dirty_flag && info.has_dirty_flag) {
-        json.key("dirty-flag");
-        json.value_bool(info.dirty);
-    }
-    json.end_object();
-}
-
 } // namespace
 
 int run_info(int argc, char** argv)
@@ -354,7 +269,7 @@ int run_info(int argc, char** argv)
         json.begin_array();
     }
     for (const Described& d : chain.value()) {
-        write_json(json, d);
+        write_info(json, d);
     }
     if (request.chain) {
         json.end_array();

@@ -85,7 +85,7 @@ constexpr std::array kCommands{
             run_patch},
     Command{"rebase",
             "[--object objectdef] [--image-opts] [-U] [-q] [-f fmt] [-t cache] [-T src_cache] [-p] "
-            "[-u] -b backing_file [-F backing_fmt] filename",
+            "[-u] [-c] -b backing_file [-F backing_fmt] filename",
             run_rebase},
     Command{"resize",
             "[--object objectdef] [--image-opts] [-f fmt] [--preallocation=prealloc] [-q] "
@@ -97,7 +97,8 @@ constexpr std::array kCommands{
             "[--once] [--fork] [--pid-file=path] [--tls-certs=dir [--tls-required]] filename",
             run_serve},
     Command{"snapshot",
-            "[--object objectdef] [--image-opts] [-U] [-q] [-l | -a snapshot | -c snapshot | -d "
+            "[--object objectdef] [--image-opts] [-U] [-q] [-f fmt] [-l | -a snapshot | -c "
+            "snapshot | -d "
             "snapshot] filename",
             run_snapshot},
 };

@@ -29,13 +29,15 @@ struct Row {
     bool present;
     bool zero;
     bool data;
+    bool compressed = false;
     std::optional<u64> offset; // in the file
     std::string file;          // its name
 
     bool continues(const Row& before) const
     {
         return depth == before.depth && present == before.present && zero == before.zero &&
-               data == before.data && offset.has_value() == before.offset.has_value() &&
+               data == before.data && compressed == before.compressed &&
+               offset.has_value() == before.offset.has_value() &&
                (!offset || (*offset == *before.offset + before.length && file == before.file));
     }
 };
@@ -92,6 +94,7 @@ Row row_of(ChainDisk& disk, const ChainDisk::Found& found, u64 start)
             .present = e.kind != Extent::Kind::backing,
             .zero = e.kind == Extent::Kind::zero || e.kind == Extent::Kind::backing,
             .data = e.kind == Extent::Kind::data || e.kind == Extent::Kind::compressed || e.stored,
+            .compressed = e.kind == Extent::Kind::compressed,
             .offset = std::nullopt,
             .file = {}};
     if (e.marked) { // as qemu-img shows dirty bitmaps
@@ -123,10 +126,10 @@ public:
             return print_human(row);
         }
         std::printf("{ \"start\": %llu, \"length\": %llu, \"depth\": %zu, \"present\": %s, "
-                    "\"zero\": %s, \"data\": %s",
+                    "\"zero\": %s, \"data\": %s, \"compressed\": %s",
                     static_cast<unsigned long long>(row.start),
                     static_cast<unsigned long long>(row.length), row.depth, text(row.present),
-                    text(row.zero), text(row.data));
+                    text(row.zero), text(row.data), text(row.compressed));
         if (row.offset) {
             std::printf(", \"offset\": %llu", static_cast<unsigned long long>(*row.offset));
         }

@@ -41,7 +41,7 @@ bool take(int c, const char* value, Request& request)
         return true;
     case 'o':
         return take_settings(value, request.settings, request.help);
-    case kOptSize:
+    case 's':
         request.size = parse_bytes(value, "image size");
         return request.size.has_value();
     default:
@@ -52,8 +52,12 @@ bool take(int c, const char* value, Request& request)
 bool parse(int argc, char** argv, Request& request)
 {
     static constexpr auto kLong =
-        with_common(std::array<option, 1>{{{"size", required_argument, nullptr, kOptSize}}});
-    OptionReader reader{argc, argv, "hf:l:o:O:U", kLong.data()};
+        with_common(std::array<option, 5>{{{"size", required_argument, nullptr, 's'},
+                                           {"format", required_argument, nullptr, 'f'},
+                                           {"options", required_argument, nullptr, 'o'},
+                                           {"snapshot", required_argument, nullptr, 'l'},
+                                           {"target-format", required_argument, nullptr, 'O'}}});
+    OptionReader reader{argc, argv, "hf:l:o:O:s:U", kLong.data()};
     if (!read_options(reader, request, take)) {
         return false;
     }

@@ -22,7 +22,8 @@ struct Request {
     std::string backing_format;
     std::string cache = "writeback";
     std::string source_cache = "writeback";
-    bool unsafe = false; // -u: only the name is changed
+    bool unsafe = false;   // -u: only the name is changed
+    bool compress = false; // -c: what is copied
     Common common;
 };
 
@@ -41,6 +42,9 @@ bool take(int c, const char* value, Request& request)
     case 'u':
         request.unsafe = true;
         return true;
+    case 'c':
+        request.compress = true;
+        return true;
     case 't':
         request.cache = value;
         return true;
@@ -54,8 +58,16 @@ bool take(int c, const char* value, Request& request)
 
 bool parse(int argc, char** argv, Request& request)
 {
-    static constexpr auto kLong = with_common(std::array<option, 0>{}, false);
-    OptionReader reader{argc, argv, "hf:F:b:upt:T:qU", kLong.data()};
+    static constexpr auto kLong =
+        with_common(std::array<option, 7>{{{"backing", required_argument, nullptr, 'b'},
+                                           {"backing-cache", required_argument, nullptr, 'T'},
+                                           {"backing-format", required_argument, nullptr, 'F'},
+                                           {"backing-unsafe", no_argument, nullptr, 'u'},
+                                           {"cache", required_argument, nullptr, 't'},
+                                           {"compress", no_argument, nullptr, 'c'},
+                                           {"format", required_argument, nullptr, 'f'}}},
+                    false);
+    OptionReader reader{argc, argv, "hcf:F:b:upt:T:qU", kLong.data()};
     if (!read_options(reader, request, take) || !take_one_operand(reader, request.path)) {
         return false;
     }
@@ -119,6 +131,7 @@ int copy_differences(const Request& request, ChainDisk& disk, Progress& progress
     }
     const RebaseOptions options{
         .kept_depth = backing.value().kept_depth,
+        .compress = request.compress,
         .progress = [&](u64 done, u64 total) { return progress.step(done, total); }};
     if (auto done = copy_for_rebase(disk, backing.value().disk.get(), options); !done) {
         return interrupted() ? kFailure : report(done.error().message);
@@ -143,6 +156,9 @@ int rebase(const Request& request)
     const bool nameless_format = !name.empty() && request.backing_format.empty();
     Progress progress{request.common.progress && !request.common.quiet};
     Image& top = *disk->layers().front().image;
+    if (request.compress && !top.packing()) {
+        return report("Compression not supported for this file format");
+    }
     if (!request.unsafe) {
         if (const int code = copy_differences(request, *disk, progress); code != kSuccess) {
             return code;

@@ -86,7 +86,8 @@ bool parse(int argc, char** argv, Request& request)
         return false;
     }
     static constexpr auto kLong = with_common(
-        std::array<option, 2>{{{"preallocation", required_argument, nullptr, kOptPreallocation},
+        std::array<option, 3>{{{"format", required_argument, nullptr, 'f'},
+                               {"preallocation", required_argument, nullptr, kOptPreallocation},
                                {"shrink", no_argument, nullptr, kOptShrink}}});
     // The size comes last, and may begin with "-".
     const char* amount = help ? "" : argv[--argc];

@@ -18,6 +18,7 @@ struct Request {
     bool has_action = false;
     std::string snapshot;
     std::string path;
+    std::string format;
     Common common;
 };
 
@@ -25,6 +26,10 @@ bool take(int c, const char* value, Request& request)
 {
     if (c == OptionReader::kBad) {
         return false;
+    }
+    if (c == 'f') {
+        request.format = value;
+        return true;
     }
     if (request.has_action) {
         misuse("Cannot mix '-l', '-a', '-c', '-d'");
@@ -38,8 +43,13 @@ bool take(int c, const char* value, Request& request)
 
 bool parse(int argc, char** argv, Request& request)
 {
-    static constexpr auto kLong = with_common(std::array<option, 0>{});
-    OptionReader reader{argc, argv, "la:c:d:hqU", kLong.data()};
+    static constexpr auto kLong =
+        with_common(std::array<option, 5>{{{"apply", required_argument, nullptr, 'a'},
+                                           {"create", required_argument, nullptr, 'c'},
+                                           {"delete", required_argument, nullptr, 'd'},
+                                           {"format", required_argument, nullptr, 'f'},
+                                           {"list", no_argument, nullptr, 'l'}}});
+    OptionReader reader{argc, argv, "la:c:d:f:hqU", kLong.data()};
     return read_options(reader, request, take) && take_one_operand(reader, request.path);
 }
 
@@ -99,8 +109,9 @@ int run_snapshot(int argc, char** argv)
     if (!parse(argc, argv, request)) {
         return kFailure;
     }
-    const auto disk =
-        open_named(request.common, {.path = request.path, .writable = request.action != 'l'});
+    const auto disk = open_named(
+        request.common,
+        {.path = request.path, .format = request.format, .writable = request.action != 'l'});
     if (!disk) {
         return kFailure;
     }

@@ -227,6 +227,7 @@ std::vector<Property> describe_luks(const Header& header, bool format)
         return Property{std::move(key), std::to_string(n), number};
     };
     std::vector<Property> out{{"ivgen-alg", m.iv},
+                              {"detached-header", "false", boolean},
                               {"hash-alg", header.hash_spec},
                               {"cipher-alg", m.algorithm},
                               {"uuid", header.uuid}};

@@ -1,7 +1,10 @@
 #include "imgtool/ops/rebase.hpp"
 
+#include "imgtool/filter/compression.hpp"
+
 #include <algorithm>
 #include <cstring>
+#include <optional>
 #include <vector>
 
 namespace img {
@@ -27,6 +30,9 @@ public:
         const u64 cluster = top_.info().cluster_size;
         cluster_ = cluster != 0 ? cluster : kDefaultCluster;
         piece_ = std::max(kPiece, cluster_);
+        if (options.compress && (packing_ = top_.packing())) {
+            packer_.emplace(packing_->codec);
+        }
     }
 
     Status run()
@@ -165,12 +171,45 @@ private:
         const u64 reach = disk_.layers().size() > 1 ? disk_.layers()[1].image->size() : 0;
         const u64 below = at < reach ? std::min<u64>(bytes.size(), reach - at) : 0;
         if (below != 0) {
-            if (auto done = disk_.write(at, bytes.first(below)); !done) {
+            if (auto done = packer_ ? write_packed(at, bytes.first(below))
+                                    : disk_.write(at, bytes.first(below));
+                !done) {
                 return done;
             }
         }
         const u64 beyond = bytes.size() - below;
         return beyond == 0 ? base::ok() : disk_.write_own_zeroes(at + below, beyond);
+    }
+
+    /// Block by block: those that are not whole, or do not become smaller, are written as they are.
+    Status write_packed(u64 at, std::span<const u8> bytes)
+    {
+        const u64 block = packing_->block_size;
+        while (!bytes.empty()) {
+            const auto part = bytes.first(std::min<u64>(bytes.size(), block - at % block));
+            const bool whole =
+                part.size() == block || (at % block == 0 && at + part.size() == disk_.size());
+            const std::size_t length = whole ? pack(part) : 0;
+            auto done = length != 0
+                            ? top_.write_packed(GuestOffset{at}, std::span{packed_}.first(length))
+                            : disk_.write(at, part);
+            if (!done) {
+                return done;
+            }
+            at += part.size();
+            bytes = bytes.subspan(part.size());
+        }
+        return base::ok();
+    }
+
+    /// Into packed_, padded to a whole block; returns how many bytes that takes, 0 when too many.
+    std::size_t pack(std::span<const u8> bytes)
+    {
+        const u64 block = packing_->block_size;
+        padded_.assign(block, 0);
+        std::ranges::copy(bytes, padded_.begin());
+        packed_.resize(packing_->always ? Packer::bound(block) : block - 1);
+        return packer_->pack(padded_, packed_);
     }
 
     ChainDisk& disk_;
@@ -181,6 +220,10 @@ private:
     u64 piece_;   // bytes
     std::vector<u8> old_bytes_;
     std::vector<u8> new_bytes_;
+    std::optional<Image::Packing> packing_ = {};
+    std::optional<Packer> packer_ = {};
+    std::vector<u8> padded_;
+    std::vector<u8> packed_;
 };
 
 } // namespace

@@ -12,6 +12,9 @@ struct RebaseOptions {
     /// When the new backing file is one of the disk's own chain: its place there. What the layers
     /// between do not hold need not be looked at.
     std::optional<std::size_t> kept_depth = {};
+    /// Compresses what is copied, where that makes whole clusters smaller. The top image's format
+    /// must be able to.
+    bool compress = false;
     /// Called now and then; false stops.
     std::function<bool(u64 done, u64 total)> progress = {};
 };

@@ -102,6 +102,29 @@ TEST_CASE("rebase: what is alike in both backing files is not copied")
     CHECK(own == 0);
 }
 
+TEST_CASE("rebase: what is copied can be compressed, and what the image had stays as it was")
+{
+    const TempDir dir;
+    create(dir / "base", 50'000 / 512 * 512, 3);
+    create(dir / "top", 50'000 / 512 * 512, 3, "base");
+    REQUIRE(open_file(dir / "base", true)->write(0, std::vector<u8>(49'664, 0x21)));
+    REQUIRE(open_file(dir / "top", true)->write(100, std::vector<u8>(10, 0x22)));
+    const auto bytes = read_all(*open_file(dir / "top", false));
+    {
+        auto disk = open_file(dir / "top", true);
+        REQUIRE(copy_for_rebase(*disk, nullptr, {.compress = true}));
+        REQUIRE(disk->layers().front().image->set_backing("", ""));
+    }
+    auto disk = open_file(dir / "top", false);
+    CHECK(read_all(*disk) == bytes);
+    const auto kind_at = [&](u64 at) {
+        return need(disk->find(at, 1, MapDetail::fast)).extent.kind;
+    };
+    CHECK(kind_at(0) == Extent::Kind::data);
+    CHECK(kind_at(4096) == Extent::Kind::compressed);
+    CHECK(kind_at(49'663) == Extent::Kind::compressed); // a part of a cluster, at the end
+}
+
 TEST_CASE("rebase: interrupted, the disk is as it was")
 {
     const TempDir dir;

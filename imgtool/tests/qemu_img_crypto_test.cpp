@@ -1,5 +1,5 @@
 // Encrypted images and qcow against qemu-img, where that is installed: read both ways.
-#include "imgtool/tests/support.hpp"
+#include "imgtool/tests/duel.hpp"
 
 #include <cstdlib>
 
@@ -81,8 +81,9 @@ TEST_CASE("against qemu-img: qcow and encrypted images are read both ways")
     CHECK(test::run(tool() + " check --full " + (dir / "theirs")).code == 0);
     for (const char* info : {"info ", "info --output=json "}) {
         for (const char* file : {"ours", "theirs"}) {
-            CHECK(test::run(tool() + " " + info + (dir / file)).output ==
-                  test::run("qemu-img " + std::string{info} + (dir / file)).output);
+            CHECK(
+                test::without_later_members(test::run(tool() + " " + info + (dir / file)).output) ==
+                test::run("qemu-img " + std::string{info} + (dir / file)).output);
         }
     }
 }

@@ -421,6 +421,17 @@ Status VmdkImage::check_backing(Image& backing)
     return base::ok();
 }
 
+std::vector<std::pair<std::string, const ByteSource*>> VmdkImage::further_files() const
+{
+    std::vector<std::pair<std::string, const ByteSource*>> files;
+    for (std::size_t i = 0; i < parts_.size(); ++i) {
+        if (parts_[i].own) {
+            files.emplace_back(fmt::format("extents.{}", i), parts_[i].own.get());
+        }
+    }
+    return files;
+}
+
 u64 VmdkImage::allocated()
 {
     u64 bytes = file_->allocated();

@@ -4,6 +4,7 @@
 #include "imgtool/format.hpp"
 #include "imgtool/formats/vmdk/descriptor.hpp"
 #include "imgtool/formats/vmdk/sparse_extent.hpp"
+#include "imgtool/further_files.hpp"
 
 #include <memory>
 #include <vector>
@@ -21,7 +22,7 @@ struct DescriptorText {
 /// Errors: `wrong_format`, `corrupt`.
 Result<DescriptorText> read_descriptor(ByteSource& file);
 
-class VmdkImage final : public Image {
+class VmdkImage final : public Image, public FurtherFiles {
 public:
     static Result<std::unique_ptr<Image>> open(std::unique_ptr<ByteSource> file,
                                                OpenContext& context);
@@ -41,6 +42,8 @@ public:
     u64 allocated() override;
     Status check_backing(Image& backing) override;
     Result<CheckReport> check(Repair repair, const ProblemSink& problem) override;
+
+    std::vector<std::pair<std::string, const ByteSource*>> further_files() const override;
 
     u32 cid() const { return descriptor_.cid; }
 
