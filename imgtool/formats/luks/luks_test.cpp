@@ -161,11 +161,11 @@ TEST_CASE("luks: info says what it is encrypted with")
     for (const Property& p : info.specific) {
         keys.push_back(p.key);
     }
-    CHECK(keys == std::vector<std::string>{"ivgen-alg", "hash-alg", "cipher-alg", "uuid",
-                                           "ivgen-hash-alg", "cipher-mode", "slots",
+    CHECK(keys == std::vector<std::string>{"ivgen-alg", "detached-header", "hash-alg", "cipher-alg",
+                                           "uuid", "ivgen-hash-alg", "cipher-mode", "slots",
                                            "payload-offset", "master-key-iters"});
-    CHECK(info.specific[7].text == "2068480");
-    CHECK(info.specific[6].members.size() == 8);
+    CHECK(info.specific[8].text == "2068480");
+    CHECK(info.specific[7].members.size() == 8);
 }
 
 TEST_CASE("luks header: each field that can lie is refused by name")
