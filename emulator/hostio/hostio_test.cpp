@@ -184,6 +184,23 @@ TEST_CASE("picture: found anywhere, within a tolerance, alpha 0 fits all")
     CHECK_FALSE(matches_at(frame, exact, {4, 0}, 0));
 }
 
+TEST_CASE("picture: found by its rarest pixel, the first place in reading order")
+{
+    constexpr u32 kSea = 0x00202020;
+    constexpr u32 kIsle = 0x00f0e0d0;
+    Frame frame{8, 6, std::vector<u32>(48, kSea)};
+    frame.pixels[4 * 8 + 1] = kIsle;
+    frame.pixels[2 * 8 + 6] = kIsle;
+    const u32 sea = 0xff000000 | kSea;
+    const Picture isle{3, 2, {0x00ffffff, sea, sea, sea, 0xff000000 | kIsle, sea}};
+    const Picture corner{2, 1, {sea, 0xff000000 | kIsle}};
+
+    CHECK(find_picture(frame, isle, 0) == Place{5, 1});
+    CHECK(find_picture(frame, corner, 0) == Place{5, 2});
+    CHECK(find_picture(frame, Picture{8, 6, std::vector<u32>(48, 0x00ffffff)}, 0) == Place{0, 0});
+    CHECK_FALSE(find_picture(frame, Picture{1, 1, {0xff010101}}, 0));
+}
+
 TEST_CASE("screen text: rows lose their blanks at the end")
 {
     TextScreen screen;

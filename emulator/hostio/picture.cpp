@@ -5,6 +5,7 @@
 #include <cstring>
 #include <fstream>
 #include <iterator>
+#include <map>
 #include <png.h>
 
 namespace emu::hostio {
@@ -42,6 +43,27 @@ bool pixel_fits(u32 shown, u32 wanted, u32 tolerance)
     const int limit = static_cast<int>(tolerance);
     return channel_fits(shown, wanted, 16, limit) && channel_fits(shown, wanted, 8, limit) &&
            channel_fits(shown, wanted, 0, limit);
+}
+
+/// Where the picture has its rarest colour: it tells at once where on a plain screen the picture is
+/// not.
+Place telling_place(const Picture& wanted)
+{
+    std::map<u32, std::size_t> count;
+    for (const u32 pixel : wanted.pixels) {
+        ++count[pixel];
+    }
+    std::size_t best = 0;
+    std::size_t rarest = wanted.pixels.size() + 1;
+    for (std::size_t i = 0; i < wanted.pixels.size(); ++i) {
+        const u32 pixel = wanted.pixels[i];
+        const bool opaque = (pixel >> 24) != 0;
+        if (opaque && count[pixel] < rarest) {
+            best = i;
+            rarest = count[pixel];
+        }
+    }
+    return {static_cast<u32>(best % wanted.width), static_cast<u32>(best / wanted.width)};
 }
 
 void append_to_vector(png_structp png, png_bytep data, png_size_t length)
@@ -165,9 +187,13 @@ std::optional<Place> find_picture(const Frame& frame, const Picture& wanted, u32
     if (wanted.width > frame.width || wanted.height > frame.height) {
         return std::nullopt;
     }
+    const Place probe = telling_place(wanted);
+    const u32 telling = wanted.pixels[std::size_t{probe.y} * wanted.width + probe.x];
     for (u32 y = 0; y <= frame.height - wanted.height; ++y) {
+        const u32* shown = &frame.pixels[std::size_t{y + probe.y} * frame.width + probe.x];
         for (u32 x = 0; x <= frame.width - wanted.width; ++x) {
-            if (matches_at(frame, wanted, {x, y}, tolerance)) {
+            if (pixel_fits(shown[x], telling, tolerance) &&
+                matches_at(frame, wanted, {x, y}, tolerance)) {
                 return Place{x, y};
             }
         }
