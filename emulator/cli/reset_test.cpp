@@ -82,7 +82,7 @@ struct Rig {
     }
     RunOutcome run()
     {
-        const RunOutcome outcome = built->machine->run();
+        RunOutcome outcome = built->machine->run();
         built->board->send_remaining_output();
         return outcome;
     }

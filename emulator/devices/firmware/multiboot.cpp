@@ -183,12 +183,10 @@ Result<std::vector<Place>> place_modules(const MultibootImage& image, const Mult
     return places;
 }
 
-Status check_places(const MultibootImage& image, u64 block_size, u64 top)
+/// All that is checked before memory is taken for it.
+Status check_segments(const MultibootImage& image, u64 top)
 {
-    if (block_size > kLargestBlock) {
-        return fail(Errc::invalid_argument,
-                    "the kernel's and its modules' command lines are too long together");
-    }
+    u64 total = 0;
     for (const MultibootSegment& segment : image.segments) {
         const u64 end = u64{segment.address} + segment.memory_size;
         const bool high = segment.address >= 1_MiB && end <= top;
@@ -200,8 +198,11 @@ Status check_places(const MultibootImage& image, u64 block_size, u64 top)
                             : "the Multiboot kernel wants memory below 1 MiB that firmware or boot "
                               "information is in");
         }
+        total += segment.memory_size;
     }
-    return ok();
+    return total <= top ? ok()
+                        : Status{fail(Errc::corrupt, "the Multiboot kernel's segments are larger "
+                                                     "than guest RAM together")};
 }
 
 void append_rows(Block& block, const std::vector<Row>& rows)
@@ -253,6 +254,9 @@ Status add_multiboot(FwCfg& fw_cfg, MultibootConfig config)
     const MultibootImage& image = parsed.value();
     const u64 top =
         config.ram_below_4g > kFirmwareReserve ? config.ram_below_4g - kFirmwareReserve : 0;
+    if (auto status = check_segments(image, top); !status) {
+        return status;
+    }
     const auto places = place_modules(image, config, top);
     if (!places) {
         return places.error();
@@ -282,8 +286,9 @@ Status add_multiboot(FwCfg& fw_cfg, MultibootConfig config)
     if (image.video) {
         describe_video(block, *image.video);
     }
-    if (auto status = check_places(image, block.size(), top); !status) {
-        return status;
+    if (block.size() > kLargestBlock) {
+        return fail(Errc::invalid_argument,
+                    "the kernel's and its modules' command lines are too long together");
     }
     fw_cfg.add_integer(kBlockSizeKey, block.size(), 4);
     fw_cfg.add_item(kBlockKey, block.take());

@@ -301,6 +301,24 @@ TEST_CASE("multiboot: what has no place in memory is refused", "[firmware]")
     CHECK(add(second, file));
 }
 
+TEST_CASE("multiboot: segments that are larger than RAM together are refused", "[firmware]")
+{
+    auto file = elf_kernel();
+    file.resize(0x400, 0);
+    put(file, 28, {0x300});
+    base::store_le<u16>(file, 44, 2);
+    for (const std::size_t at : {0x300, 0x320}) {
+        put(file, at, {1, 0x200, 0xc010'0000, 0x0010'0000, 0x100, 8 << 20, 7, 0x1000});
+    }
+    AddressSpace memory;
+    FwCfg fw{memory};
+
+    CHECK(add(fw, file).error().code == base::Errc::corrupt);
+
+    base::store_le<u16>(file, 44, 1);
+    CHECK(add(fw, file));
+}
+
 TEST_CASE("multiboot: Linux kernels are Linux kernels whatever else is in them", "[firmware]")
 {
     std::vector<u8> file(0x1000, 0);

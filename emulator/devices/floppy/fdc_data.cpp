@@ -246,12 +246,11 @@ void FloppyController::sector_transferred(bool terminal_count)
     const bool counted = sectors_left_ != 0 && --sectors_left_ == 0;
     const bool stop_at_mark = control_mark_; // a mark of the wrong kind ends the command
     const std::optional<u64> delay = advance_sector();
-    if (terminal_count || stop_at_mark) {
+    const bool more = delay && !counted;
+    if (terminal_count || stop_at_mark || (action_ == Action::verify && !more)) {
         finish(0);
-    } else if (delay && !counted) {
+    } else if (more) {
         timer_.arm_in(*delay);
-    } else if (action_ == Action::verify) {
-        finish(0);
     } else {
         fail(st1::end_of_cylinder, 0); // EOT without terminal count
     }
