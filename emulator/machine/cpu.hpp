@@ -11,7 +11,7 @@ namespace emu {
 class Cpu : public Device {
 public:
     enum class Stop : u8 {
-        budget,    // the asked-for instruction count is reached
+        budget,    // the asked-for count is reached, or Clock::stall() used up the rest of it
         requested, // request_stop() was called
         halted,    // HLT with nothing pending: only an event can wake it
         shutdown   // triple fault: the board has been told and resets the machine or the CPU
