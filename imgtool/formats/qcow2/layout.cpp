@@ -101,6 +101,7 @@ base::Status parse_extensions(Header& h, std::span<const u8> start, u64 end)
         const u32 length = load_be<u32>(start, at + 4);
         at += 8;
         if (type == extension::end) {
+            h.end = at;
             return base::ok();
         }
         if (length > end - at) {
@@ -114,11 +115,12 @@ base::Status parse_extensions(Header& h, std::span<const u8> start, u64 end)
                                                        length));
             }
             h.backing_format = text_of(data);
-        } else {
+        } else if (type != extension::gap) {
             h.extensions.push_back({type, {data.begin(), data.end()}});
         }
         at += (u64{length} + 7) & ~u64{7};
     }
+    h.end = at;
     return base::ok();
 }
 
@@ -258,6 +260,7 @@ base::Status parse_backing_name(Header& h, std::span<const u8> start)
         return fail(Errc::corrupt, "Could not read backing file name");
     }
     h.backing_name = text_of(start.subspan(h.backing_offset, length));
+    h.end = std::max(h.end, h.backing_offset + length);
     return base::ok();
 }
 
@@ -321,6 +324,39 @@ void store_fields(std::vector<u8>& b, const Header& h)
         store_be<u32>(b, 96, h.refcount_order);
         store_be<u32>(b, 100, h.header_length);
         b[104] = h.compression_type;
+    }
+}
+
+u32 fields_length(const Header& h)
+{
+    return h.version >= 3 ? kHeaderWithCodec : kHeaderV2Size;
+}
+
+enum class FeatureNames { with, without };
+
+/// Appends what follows the fields: the extensions and the backing file's name, whose place it
+/// notes. Whatever names of features were there, ours are newer.
+void append_rest(std::vector<u8>& out, Header& h, FeatureNames names)
+{
+    if (!h.backing_format.empty()) {
+        const auto* text = reinterpret_cast<const u8*>(h.backing_format.data());
+        append_extension(out, extension::backing_format, {text, h.backing_format.size()});
+    }
+    std::erase_if(h.extensions,
+                  [](const Extension& e) { return e.type == extension::feature_names; });
+    std::vector<Extension> all = h.extensions;
+    if (names == FeatureNames::with) {
+        all.push_back({extension::feature_names, feature_name_table()});
+    }
+    std::ranges::stable_sort(all, {}, [](const Extension& e) { return extension_rank(e.type); });
+    for (const Extension& e : all) {
+        append_extension(out, e.type, e.data);
+    }
+    append_extension(out, extension::end, {});
+    h.backing_offset = 0;
+    if (!h.backing_name.empty()) {
+        h.backing_offset = out.size();
+        out.insert(out.end(), h.backing_name.begin(), h.backing_name.end());
     }
 }
 
@@ -395,42 +431,42 @@ Result<Header> parse_header(std::span<const u8> start)
 
 Result<std::vector<u8>> encode_header(Header& h)
 {
-    h.header_length = h.version >= 3 ? kHeaderWithCodec : kHeaderV2Size;
+    h.header_length = fields_length(h);
     std::vector<u8> out(h.header_length);
-    if (!h.backing_format.empty()) {
-        const auto* text = reinterpret_cast<const u8*>(h.backing_format.data());
-        append_extension(out, extension::backing_format, {text, h.backing_format.size()});
-    }
-    // Whatever names of features were there, ours are newer; but they only go where there is room.
-    std::erase_if(h.extensions,
-                  [](const Extension& e) { return e.type == extension::feature_names; });
-    std::size_t others = 0;
-    for (const Extension& e : h.extensions) {
-        others += 8 + ((e.data.size() + 7) & ~std::size_t{7});
-    }
-    const std::size_t with_names = out.size() + others + 8 +
-                                   kFeatureNames.size() * kFeatureNameSize + 8 +
-                                   h.backing_name.size();
-    std::vector<Extension> all = h.extensions;
-    if (h.version >= 3 && with_names <= h.geometry().cluster_size()) {
-        all.push_back({extension::feature_names, feature_name_table()});
-    }
-    std::ranges::stable_sort(all, {}, [](const Extension& e) { return extension_rank(e.type); });
-    for (const Extension& e : all) {
-        append_extension(out, e.type, e.data);
-    }
-    append_extension(out, extension::end, {});
-    h.backing_offset = 0;
-    if (!h.backing_name.empty()) {
-        h.backing_offset = out.size();
-        out.insert(out.end(), h.backing_name.begin(), h.backing_name.end());
+    append_rest(out, h, h.version >= 3 ? FeatureNames::with : FeatureNames::without);
+    if (out.size() > h.geometry().cluster_size()) { // names of features only go where there is room
+        out.resize(h.header_length);
+        append_rest(out, h, FeatureNames::without);
     }
     if (out.size() > h.geometry().cluster_size()) {
         return fail(Errc::invalid_argument,
                     "the header with the backing file's name does not fit into a cluster");
     }
     store_fields(out, h);
+    h.end = out.size();
     return out;
+}
+
+Result<InterimHeader> encode_interim_header(Header h, u64 free_from)
+{
+    h.header_length = fields_length(h);
+    InterimHeader interim{.start = std::vector<u8>(h.header_length)};
+    append_rest(interim.start, h, FeatureNames::without);
+    if (interim.start.size() > kHeaderSector) {
+        constexpr u64 kExtensionHead = 8; // bytes
+        interim.rest_at = (free_from + kHeaderSector - 1) / kHeaderSector * kHeaderSector;
+        interim.rest.assign(interim.start.begin() + h.header_length, interim.start.end());
+        if (interim.rest_at + interim.rest.size() > h.geometry().cluster_size()) {
+            return fail(Errc::invalid_argument, "two headers do not fit into a cluster");
+        }
+        const u64 moved = interim.rest_at - h.header_length;
+        h.backing_offset += h.backing_offset != 0 ? moved : 0;
+        interim.start.resize(h.header_length + kExtensionHead);
+        store_be<u32>(interim.start, h.header_length, extension::gap);
+        store_be<u32>(interim.start, h.header_length + 4, static_cast<u32>(moved - kExtensionHead));
+    }
+    store_fields(interim.start, h);
+    return interim;
 }
 
 PackedRange packed_range(const Geometry& g, u64 l2_entry)

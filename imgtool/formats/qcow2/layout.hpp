@@ -56,6 +56,7 @@ inline constexpr u32 feature_names = 0x6803'f857;
 inline constexpr u32 bitmaps = 0x2385'2875;
 inline constexpr u32 encryption = 0x0537'be77;
 inline constexpr u32 data_file_name = 0x4441'5441;
+inline constexpr u32 gap = 0x4d47'4150; // ours: nothing up to where the extensions go on
 } // namespace extension
 
 // qcow2.txt, "Header": crypt_method.
@@ -134,6 +135,7 @@ struct Header {
     std::string backing_name;
     std::string backing_format;
     std::vector<Extension> extensions; // all but backing_format
+    u64 end = 0;                       // file offset behind all this, when it was parsed or encoded
 
     Geometry geometry() const
     {
@@ -172,6 +174,19 @@ base::Result<u64> header_bytes_needed(std::span<const u8> start);
 /// The first bytes of an image: header, extensions, backing name. Fails if that is more than a
 /// cluster; sets backing_offset and header_length in `header`.
 base::Result<std::vector<u8>> encode_header(Header& header);
+
+inline constexpr std::size_t kHeaderSector = 512; // bytes that disks write whole
+
+/// A header that says the same but for the names of features. What does not fit into the first
+/// sector is elsewhere in the first cluster.
+struct InterimHeader {
+    std::vector<u8> start;
+    u64 rest_at = 0; // file offset
+    std::vector<u8> rest = {};
+};
+/// `free_from`: nothing that is needed lies in the rest of the first cluster. Fails if there is too
+/// little of that.
+base::Result<InterimHeader> encode_interim_header(Header header, u64 free_from);
 
 /// Where the bytes of a compressed cluster are (qcow2.txt, "Compressed Clusters Descriptor").
 struct PackedRange {

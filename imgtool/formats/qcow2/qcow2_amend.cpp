@@ -271,7 +271,7 @@ Status Qcow2Image::downgrade(const Progress& progress)
 /// where there is a backing file to hide, and else by nothing.
 Status Qcow2Image::expand_zeroes(const Progress& progress)
 {
-    std::vector<std::vector<u64>> all{l1_};
+    std::vector<std::vector<u64>> all{l1_.entries()};
     u64 total = l1_.size();
     for (const Snapshot& s : snapshots_.snapshots) {
         auto l1 = read_snapshot_l1(s);
@@ -441,7 +441,7 @@ Status Qcow2Image::change_refcount_bits(u32 bits, const Progress& progress)
     if (auto done = write_refcounts(*file_, geometry, plan, count_of); !done) {
         return done;
     }
-    std::vector<u64> old = refcounts_.table();
+    std::vector<u64> old = refcounts_.table().entries();
     const ClusterRun old_table = run_of(refcounts_.table_offset(), refcounts_.table_bytes());
     header.reftable_offset = plan.table_at(geometry);
     header.reftable_clusters = static_cast<u32>(plan.table_clusters);

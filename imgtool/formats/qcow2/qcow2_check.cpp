@@ -102,14 +102,16 @@ Result<CheckReport> Checker::run(const SnapshotTable& snapshots)
 
 Status Checker::count_refblocks()
 {
-    const auto& table = refcounts_.table();
+    const std::vector<u64>& table = refcounts_.table().entries();
     for (std::size_t i = 0; i < table.size(); ++i) {
         if (table[i] == 0) {
             continue;
         }
         const u64 cluster = table[i] >> geometry_.cluster_bits;
         std::string wrong;
-        if ((table[i] & geometry_.within()) != 0) {
+        if ((table[i] & kReftableReserved) != 0) {
+            wrong = fmt::format("ERROR refcount table entry {} has reserved bits set", i);
+        } else if ((table[i] & geometry_.within()) != 0) {
             wrong = fmt::format("ERROR refcount block {} is not cluster aligned; refcount table "
                                 "entry corrupted",
                                 i);
@@ -210,7 +212,7 @@ void Checker::uncount_structures()
 {
     counter_.uncount(header_.reftable_offset,
                      u64{header_.reftable_clusters} << geometry_.cluster_bits);
-    for (const u64 refblock : refcounts_.table()) {
+    for (const u64 refblock : refcounts_.table().entries()) {
         if (refblock != 0 && (refblock & geometry_.within()) == 0) {
             counter_.uncount(refblock, geometry_.cluster_size());
         }
@@ -224,7 +226,7 @@ void Checker::tell_freed()
     for (u64 i = 0; i < header_.reftable_clusters; ++i) {
         freed.push_back((header_.reftable_offset >> geometry_.cluster_bits) + i);
     }
-    for (const u64 refblock : refcounts_.table()) {
+    for (const u64 refblock : refcounts_.table().entries()) {
         if (refblock != 0 && (refblock & geometry_.within()) == 0) {
             freed.push_back(refblock >> geometry_.cluster_bits);
         }

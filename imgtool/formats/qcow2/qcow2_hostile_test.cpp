@@ -75,6 +75,38 @@ bool contains(const std::string& text, std::string_view part)
 
 } // namespace
 
+TEST_CASE("qcow2 hostile: a header that promises no refcount table is only opened to be checked")
+{
+    const Forged forged = std::move(Forged{}.u32(56, 0));
+    auto file = std::make_unique<MemorySource>(forged.bytes);
+    file->set_read_only();
+    OpenContext context;
+
+    CHECK(qcow2::kDriver.open(std::move(file), context).error().message ==
+          "Image does not contain a reference count table");
+    CHECK(forged.open({.purpose = OpenFor::check}));
+}
+
+TEST_CASE("qcow2: an image may end behind its header; the tables are zero then")
+{
+    std::vector<base::u8> bytes(72);
+    store_be<base::u32>(bytes, 0, 0x5146'49fb);
+    store_be<base::u32>(bytes, 4, 2);
+    store_be<base::u32>(bytes, 20, 16);
+    store_be<base::u64>(bytes, 24, 1 << 20);
+    store_be<base::u32>(bytes, 36, 1);         // L1 entries
+    store_be<base::u64>(bytes, 40, 65536);     // their place
+    store_be<base::u64>(bytes, 48, 65536 * 2); // the refcount table
+    store_be<base::u32>(bytes, 56, 1);
+
+    const auto image = need(open_alone(qcow2::kDriver, std::make_unique<MemorySource>(bytes)));
+
+    CHECK(image->size() == 1 << 20);
+    const Extent extent = need(image->map(GuestOffset{0}, 1 << 20, MapDetail::exact));
+    CHECK(extent.kind == Extent::Kind::backing);
+    CHECK(extent.length == 1 << 20);
+}
+
 TEST_CASE("qcow2 hostile: the header that is forged is good otherwise")
 {
     CHECK(Forged{}.refusal() == "opened");

@@ -23,12 +23,8 @@ constexpr std::size_t kCachedSlices = 256; // 1 MiB: the map of 8 GiB at the def
 
 Result<std::vector<u64>> read_l1(ByteSource& file, const Header& header)
 {
-    const u64 bytes_size = u64{header.l1_size} * sizeof(u64);
-    if (header.l1_offset > file.size() || bytes_size > file.size() - header.l1_offset) {
-        return fail(Errc::corrupt, "Could not read L1 table: it lies past the end of the file");
-    }
-    std::vector<u8> bytes(bytes_size); // at most kMaxL1Bytes, and in the file
-    if (auto read = file.read(FileOffset{header.l1_offset}, bytes); !read) {
+    std::vector<u8> bytes(u64{header.l1_size} * sizeof(u64)); // at most kMaxL1Bytes
+    if (auto read = read_padded(file, FileOffset{header.l1_offset}, bytes); !read) {
         return std::move(read).error().in("Could not read L1 table");
     }
     std::vector<u64> l1(header.l1_size);
@@ -112,6 +108,9 @@ Result<std::unique_ptr<Image>> Qcow2Image::open(std::unique_ptr<ByteSource> file
     if (auto good = check_open_options(context.options, header.value().geometry().cluster_size());
         !good) {
         return std::move(good).error();
+    }
+    if (purpose != OpenFor::check && header.value().reftable_clusters == 0) {
+        return fail(Errc::corrupt, "Image does not contain a reference count table");
     }
     const u64 features = header.value().incompatible_features;
     if (purpose == OpenFor::use && !file->read_only()) {
@@ -335,7 +334,7 @@ bool Qcow2Image::is_preallocated()
         const u64 tables = 1 + geometry_.clusters(refcounts_.table_bytes()) +
                            geometry_.clusters(l1_.size() * sizeof(u64)) +
                            static_cast<u64>(std::ranges::count_if(
-                               l1_, [](u64 e) { return (e & entry::offset_mask) != 0; }));
+                               l1_.entries(), [](u64 e) { return (e & entry::offset_mask) != 0; }));
         const u64 threshold = std::max(stored * 10 / 9, stored + 2) + tables;
         const u64 clusters = std::min(geometry_.clusters(file_->size()), kMaxCounts);
         if (clusters >= threshold && (!refcounts_.table().empty() || refcounts_.load())) {

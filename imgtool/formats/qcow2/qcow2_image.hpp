@@ -6,6 +6,7 @@
 #include "imgtool/formats/qcow2/encryption.hpp"
 #include "imgtool/formats/qcow2/l2_entry.hpp"
 #include "imgtool/formats/qcow2/layout.hpp"
+#include "imgtool/formats/qcow2/offset_table.hpp"
 #include "imgtool/formats/qcow2/refcounts.hpp"
 #include "imgtool/formats/shared/slice_cache.hpp"
 
@@ -188,7 +189,7 @@ private:
     SnapshotTable snapshots_;
     SnapshotRepair snapshot_repair_; // what is wrong with them, for a check
     Encryption encryption_;
-    std::vector<u64> l1_;
+    OffsetTable l1_;
     std::vector<u64> dirty_l1_; // indices
     SliceCache l2_cache_;
     Refcounts refcounts_;

@@ -1,5 +1,6 @@
 // Changes to a qcow2 image as a whole: its header, its backing file, all its data.
 #include "base/endian.hpp"
+#include "imgtool/formats/qcow2/header_update.hpp"
 #include "imgtool/formats/qcow2/qcow2_image.hpp"
 
 #include <algorithm>
@@ -56,7 +57,7 @@ Status Qcow2Image::settle_counts()
     return base::ok();
 }
 
-/// Makes `header` the image's, in one write. All that it refers to must be on stable storage.
+/// Makes `header` the image's. All that it refers to must be on stable storage.
 Status Qcow2Image::write_header(Header header)
 {
     header.reftable_offset = refcounts_.table_offset();
@@ -67,15 +68,10 @@ Status Qcow2Image::write_header(Header header)
 /// The same, with another refcount table.
 Status Qcow2Image::put_header(Header header)
 {
-    auto bytes = encode_header(header);
-    if (!bytes) {
-        return fail(Errc::io, "No space left in the file header");
-    }
-    if (auto done = file_->write(FileOffset{0}, bytes.value()); !done) {
-        return done;
-    }
-    if (auto done = file_->flush(); !done) {
-        return done;
+    if (auto done = replace_header(*file_, header_, header); !done) {
+        return done.error().code == Errc::invalid_argument
+                   ? Status{fail(Errc::io, "No space left in the file header")}
+                   : std::move(done);
     }
     header_ = std::move(header);
     rules_ = L2Rules{header_}; // by the version, there are zero flags or not
@@ -128,7 +124,7 @@ Status Qcow2Image::set_backing(const std::string& name, const std::string& forma
 bool Qcow2Image::is_zero_when_new() const
 {
     return header_.encryption == encryption_method::none ||
-           std::ranges::all_of(l1_, [](u64 table) { return table == 0; });
+           std::ranges::all_of(l1_.entries(), [](u64 table) { return table == 0; });
 }
 
 /// First no table leads anywhere, then the counts follow: cut in between, clusters leak.
@@ -143,7 +139,7 @@ Result<bool> Qcow2Image::make_empty()
     if (auto done = note_write(0, header_.size); !done) {
         return std::move(done).error();
     }
-    const std::vector<u64> old = std::exchange(l1_, std::vector<u64>(l1_.size()));
+    const std::vector<u64> old = l1_.replace(std::vector<u64>(l1_.size()));
     l2_cache_.clear();
     packed_end_ = 0;
     const std::vector<u8> none(l1_.size() * sizeof(u64));

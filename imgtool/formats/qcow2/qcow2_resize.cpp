@@ -110,8 +110,9 @@ Status Qcow2Image::clear_beyond_end()
     // Whole tables: no L1 entry leads to them, and then they are counted off.
     std::vector<u64> gone(l1_.size());
     for (u64 i = first_table; i < l1_.size(); ++i) {
-        gone[i] = std::exchange(l1_[i], 0);
+        gone[i] = l1_[i];
         if (gone[i] != 0) {
+            l1_.set(i, 0);
             dirty_l1_.push_back(i);
         }
     }
@@ -250,7 +251,7 @@ Status Qcow2Image::set_size(u64 size)
 /// Makes room for more L1 entries; the old table is left once the header names the new one.
 Status Qcow2Image::move_l1(u64 entries)
 {
-    std::vector<u64> l1 = l1_;
+    std::vector<u64> l1 = l1_.entries();
     l1.resize(entries);
     std::vector<u8> bytes(entries * sizeof(u64));
     for (std::size_t i = 0; i < l1_.size(); ++i) {
@@ -272,7 +273,7 @@ Status Qcow2Image::move_l1(u64 entries)
     if (auto done = write_header(std::move(header)); !done) {
         return done;
     }
-    l1_ = std::move(l1);
+    l1_.replace(std::move(l1));
     return refcounts_.decrease(old);
 }
 

@@ -233,7 +233,7 @@ Status Qcow2Image::create_snapshot(const std::string& name, const SnapshotTime& 
 
 Status Qcow2Image::add_snapshot(const std::string& name, const SnapshotTime& now)
 {
-    const std::vector<u64> plain = without_flags(l1_);
+    const std::vector<u64> plain = without_flags(l1_.entries());
     const std::vector<u8> l1_bytes = encode_l1(plain);
     auto at = write_new(l1_bytes);
     if (!at) {
@@ -243,7 +243,7 @@ Status Qcow2Image::add_snapshot(const std::string& name, const SnapshotTime& now
     if (auto done = share_tables(plain); !done) {
         return done;
     }
-    l1_ = plain;
+    l1_.replace(plain);
     file_->announce(DebugEvent::l1_update);
     if (auto done = file_->write(FileOffset{header_.l1_offset}, l1_bytes); !done) {
         return done;
@@ -316,7 +316,7 @@ Status Qcow2Image::switch_tables(std::vector<u64> l1, u64 size)
     if (auto done = write_header(std::move(header)); !done) {
         return done;
     }
-    const std::vector<u64> old = std::exchange(l1_, std::move(l1));
+    const std::vector<u64> old = l1_.replace(std::move(l1));
     packed_end_ = 0;
     if (auto done = release_tables(old); !done) {
         return done;
@@ -360,7 +360,7 @@ Status Qcow2Image::own_entries(u64 l1_index, u64 at, std::span<const u8> table,
         pending.add(active, own);
     }
     if (active == at && alone_then(at)) {
-        l1_[l1_index] |= entry::copied;
+        l1_.set(l1_index, l1_[l1_index] | entry::copied);
         dirty_l1_.push_back(l1_index);
     }
     return base::ok();
@@ -465,7 +465,7 @@ Status Qcow2Image::view_snapshot(const std::string& id_or_name)
         geometry_.l1_entries(size) > l1.value().size()) {
         return fail(Errc::corrupt, "the snapshot's L1 table is too small for its disk size");
     }
-    l1_ = std::move(l1).value();
+    l1_.replace(std::move(l1).value());
     l2_cache_.clear();
     header_.size = size;
     return base::ok();

@@ -32,13 +32,12 @@ bool Qcow2Image::is_metadata(u64 cluster) const
         const u64 end = offset + (geometry_.clusters(bytes) << geometry_.cluster_bits);
         return at >= offset && at < end;
     };
-    const auto is_at = [&](u64 table_entry) { return (table_entry & entry::offset_mask) == at; };
     return at == 0 || within(header_.l1_offset, l1_.size() * sizeof(u64)) ||
            within(refcounts_.table_offset(), refcounts_.table_bytes()) ||
            (snapshots_.bytes != 0 && within(header_.snapshots_offset, snapshots_.bytes)) ||
            (header_.luks_place().length != 0 &&
             within(header_.luks_place().at, header_.luks_place().length)) ||
-           std::ranges::any_of(l1_, is_at) || std::ranges::any_of(refcounts_.table(), is_at);
+           l1_.leads_to(at) || refcounts_.table().leads_to(at);
 }
 
 Status Qcow2Image::write_incompatible_features()
@@ -102,7 +101,7 @@ Status Qcow2Image::make_l2_table(u64 l1_index)
         return zeroed;
     }
     l2_cache_.drop(at, geometry_.cluster_size());
-    l1_[l1_index] = at | entry::copied;
+    l1_.set(l1_index, at | entry::copied);
     dirty_l1_.push_back(l1_index);
     return base::ok();
 }

@@ -77,21 +77,17 @@ Refcounts::Refcounts(ByteSource& file, const Header& header, std::function<bool(
 
 Status Refcounts::load()
 {
-    if (table_clusters_ == 0) {
-        return fail(Errc::corrupt, "Image does not contain a reference count table");
-    }
     std::vector<u8> bytes(table_clusters_ << geometry_.cluster_bits); // bounded by parse_header
     file_.announce(DebugEvent::reftable_load);
     if (auto read = read_padded(file_, FileOffset{table_offset_}, bytes); !read) {
         return std::move(read).error().in("Could not read the refcount table");
     }
-    table_.resize(bytes.size() / sizeof(u64));
-    for (std::size_t i = 0; i < table_.size(); ++i) {
-        table_[i] = load_be<u64>(bytes, i * sizeof(u64));
+    std::vector<u64> entries(bytes.size() / sizeof(u64));
+    for (std::size_t i = 0; i < entries.size(); ++i) {
+        entries[i] = load_be<u64>(bytes, i * sizeof(u64));
     }
-    while (!table_.empty() && table_.back() == 0) {
-        table_.pop_back();
-    }
+    table_.replace(std::move(entries));
+    table_.trim();
     last_sane_ = geometry_.clusters(file_.size()) + kSlackClusters;
     return base::ok();
 }
@@ -306,9 +302,6 @@ Status Refcounts::add_block(u64 table_index)
     if (auto good = check_takeable(cluster); !good) {
         return good;
     }
-    if (table_index >= table_.size()) {
-        table_.resize(table_index + 1);
-    }
     const u64 at = cluster << geometry_.cluster_bits;
     file_.announce(DebugEvent::refblock_alloc);
     // Zeroes go to the file at once; the table refers to them only after the next barrier.
@@ -316,7 +309,7 @@ Status Refcounts::add_block(u64 table_index)
         return zeroed;
     }
     cache_.drop(at, geometry_.cluster_size());
-    table_[table_index] = at;
+    table_.set(table_index, at);
     table_dirty_ = true;
     ++last_sane_;
     return set(cluster, 1);
@@ -500,7 +493,7 @@ Status Refcounts::drop_empty_blocks()
         }
         if (nothing.value()) {
             dropped.push_back(table_[i]);
-            table_[i] = 0;
+            table_.set(i, 0);
             table_dirty_ = true;
         }
     }

@@ -3,6 +3,7 @@
 
 #include "base/result.hpp"
 #include "imgtool/formats/qcow2/layout.hpp"
+#include "imgtool/formats/qcow2/offset_table.hpp"
 #include "imgtool/formats/shared/slice_cache.hpp"
 
 #include <functional>
@@ -74,7 +75,7 @@ public:
 
     u64 table_offset() const { return table_offset_; }
     u64 table_bytes() const { return table_clusters_ << geometry_.cluster_bits; }
-    const std::vector<u64>& table() const { return table_; }
+    const OffsetTable& table() const { return table_; }
 
 private:
     struct Place {
@@ -97,7 +98,7 @@ private:
     SliceCache cache_;
     u64 table_offset_;
     u64 table_clusters_;
-    std::vector<u64> table_; // as it will be in the file; may be longer than the file's for now
+    OffsetTable table_; // as it will be in the file; may be longer than the file's for now
     bool table_dirty_ = false;
     ClusterRun old_table_{0, 0}; // to be given back once the header points elsewhere
     bool table_moved_ = false;
