@@ -10,7 +10,7 @@ namespace img::test {
 
 namespace {
 
-constexpr u64 kPage = 4096;            // bytes that host disks write whole
+constexpr u64 kSector = 512;           // bytes that disks write whole
 constexpr std::size_t kShortLog = 400; // events
 
 /// Memory that writes down all that is done to it.
@@ -120,7 +120,7 @@ void MemoryFiles::apply_part(const FileEvent& event, u32 seed)
     std::mt19937 random{seed};
     MemorySource file{shared(event.file)};
     for (u64 done = 0; done < event.length;) {
-        const u64 n = std::min(event.length - done, kPage - (event.at + done) % kPage);
+        const u64 n = std::min(event.length - done, kSector - (event.at + done) % kSector);
         if (random() % 2 == 0) {
             REQUIRE(
                 file.write(FileOffset{event.at + done}, std::span{event.bytes}.subspan(done, n)));
@@ -146,7 +146,7 @@ int each_prefix(const FileLog& r, std::size_t step, const AtCut& look)
     MemoryFiles files = r.start;
     int cuts = 0;
     for (std::size_t i = 0; i < r.log.size(); ++i) {
-        if (i % (step * 4) == 0 && r.log[i].length > kPage) {
+        if (i % (step * 4) == 0 && r.log[i].length > kSector) {
             MemoryFiles torn = files;
             torn.apply_part(r.log[i], static_cast<u32>(i));
             look(std::move(torn), {i, i + 1});

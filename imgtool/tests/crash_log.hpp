@@ -40,7 +40,7 @@ public:
     std::unique_ptr<ByteSource> open(const std::string& name);
     /// For images that name further files.
     OpenSibling opener();
-    /// Repeats what was done, wholly or (random pages of a write) in part.
+    /// Repeats what was done, wholly or (random sectors of a write) in part.
     void apply(const FileEvent& event);
     void apply_part(const FileEvent& event, u32 seed);
 

@@ -12,7 +12,8 @@ namespace {
 using base::Errc;
 using base::fail;
 
-constexpr u64 kPage = 4096;                  // bytes that a host disk writes whole
+constexpr u64 kPage = 4096;                  // bytes of table that are kept and written together
+constexpr u64 kSector = 512;                 // bytes that disks write whole
 constexpr std::size_t kCachedPages = 256;    // 1 MiB of table
 constexpr u64 kMaxFreshBytes = u64{4} << 20; // placed at once
 
@@ -233,6 +234,10 @@ Status FlatImage::flush()
     }
     if (cache_.dirty()) {
         if (auto done = update_header(); !done) {
+            return done;
+        }
+        // Ahead of the entries, as sectors of a page may reach the disk one by one.
+        if (auto done = cache_.write_start(0, std::min(kSector, shape_.table_at)); !done) {
             return done;
         }
         if (auto done = file_->flush(); !done) {

@@ -100,6 +100,14 @@ Status SliceCache::write_one(u64 at)
     return it == slices_.end() || !it->second.dirty ? base::ok() : store(at, it->second);
 }
 
+Status SliceCache::write_start(u64 at, u64 length)
+{
+    const auto it = slices_.find(at);
+    return it == slices_.end() || !it->second.dirty
+               ? base::ok()
+               : file_.write(FileOffset{at}, {it->second.bytes.get(), length});
+}
+
 Status SliceCache::store(u64 at, Slice& slice)
 {
     const u64 length = std::min(slice_size_, end_ - at);

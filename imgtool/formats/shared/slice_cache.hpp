@@ -48,6 +48,8 @@ public:
     Status write_dirty();
     /// Writes the slice that begins at `at`, if it is dirty.
     Status write_one(u64 at);
+    /// Writes its first bytes, if it is dirty, and leaves the whole to be written.
+    Status write_start(u64 at, u64 length);
     /// Forgets what lies in [at, at + length), for clusters that are given back.
     void drop(u64 at, u64 length);
     /// Forgets everything, for when the file is changed behind its back. Nothing may be dirty.
