@@ -63,8 +63,10 @@ int copy(const Request& request, fs::FileSystem& file_system, const std::string&
         return report(fmt::format("{}: {}", printable(path), node.error().message));
     }
     std::string target = request.target;
-    if (const std::string name = last_part(path); is_folder(target) && fs::is_safe_name(name)) {
-        target += "/" + name;
+    if (is_folder(target)) { // as cp has it: into the folder, but what is in the root beside that
+        const std::string name = last_part(path);
+        target += target.ends_with('/') ? "" : "/";
+        target += fs::is_safe_name(name) ? name : ".";
     }
     int code = kSuccess;
     Progress progress{request.common.progress && !request.common.quiet};

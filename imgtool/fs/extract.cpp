@@ -78,6 +78,7 @@ private:
     Status make_link(int parent, const std::string& name, const std::string& path,
                      const Node& node);
     void finish(int fd, const Node& node);
+    Status cannot_make(const std::string& path);
 
     FileSystem& file_system_;
     const ExtractOptions& options_;
@@ -93,6 +94,16 @@ void Extraction::finish(int fd, const Node& node)
         const timespec both[2]{time, time};
         (void)!::futimens(fd, both);
     }
+}
+
+/// Something else that is there is left as it is, and the others go on.
+Status Extraction::cannot_make(const std::string& path)
+{
+    if (errno != EEXIST) {
+        return host_error(path);
+    }
+    options_.skipped(path, std::strerror(EEXIST));
+    return base::ok();
 }
 
 Status Extraction::fill(const Node& node, int fd, const std::string& path)
@@ -129,16 +140,17 @@ Status Extraction::make_file(int parent, const std::string& name, const std::str
     const Descriptor file{
         ::openat(parent, name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600)};
     if (!file.good()) {
-        return host_error(path);
+        return cannot_make(path);
     }
     auto done = fill(node, file.get(), path);
-    if (!done && done.error().code == Errc::corrupt) { // the others can still be had
-        ::unlinkat(parent, name.c_str(), 0);
-        options_.skipped(path, done.error().message);
-        return base::ok();
-    }
     if (done) {
         finish(file.get(), node);
+        return done;
+    }
+    ::unlinkat(parent, name.c_str(), 0);      // half a file must not be taken for a whole one
+    if (done.error().code == Errc::corrupt) { // the others can still be had
+        options_.skipped(path, done.error().message);
+        return base::ok();
     }
     return done;
 }
@@ -159,13 +171,15 @@ Status Extraction::make_folder(int parent, const std::string& name, const std::s
         options_.skipped(path, entries.error().message);
         return base::ok();
     }
-    if (::mkdirat(parent, name.c_str(), 0700) != 0) {
+    const bool made = ::mkdirat(parent, name.c_str(), 0700) == 0;
+    if (!made && errno != EEXIST) {
         return host_error(path);
     }
     const Descriptor folder{
         ::openat(parent, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)};
     if (!folder.good()) {
-        return host_error(path);
+        errno = made ? errno : EEXIST; // it is no folder
+        return cannot_make(path);
     }
     std::set<std::string> names;
     for (const Entry& entry : entries.value()) {
@@ -179,7 +193,9 @@ Status Extraction::make_folder(int parent, const std::string& name, const std::s
             return done;
         }
     }
-    finish(folder.get(), node);
+    if (made) {
+        finish(folder.get(), node);
+    }
     return base::ok();
 }
 
@@ -191,9 +207,8 @@ Status Extraction::make_link(int parent, const std::string& name, const std::str
         options_.skipped(path, "the link is damaged");
         return base::ok();
     }
-    return ::symlinkat(target.value().c_str(), parent, name.c_str()) == 0
-               ? base::ok()
-               : Status{host_error(path)};
+    return ::symlinkat(target.value().c_str(), parent, name.c_str()) == 0 ? base::ok()
+                                                                          : cannot_make(path);
 }
 
 } // namespace
@@ -202,7 +217,11 @@ Status extract(FileSystem& file_system, const Node& node, const std::string& tar
                const ExtractOptions& options)
 {
     // All but the top goes by open folders and plain names, so that nothing can lead elsewhere.
-    return Extraction{file_system, options}.make(AT_FDCWD, target, target, node, 0);
+    std::string shown = target;
+    if (shown.ends_with("/.")) {
+        shown.resize(shown.size() - 2);
+    }
+    return Extraction{file_system, options}.make(AT_FDCWD, target, shown, node, 0);
 }
 
 Status read_file(FileSystem& file_system, const Node& file,

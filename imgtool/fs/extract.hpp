@@ -14,8 +14,9 @@ struct ExtractOptions {
     std::function<bool(u64 bytes)> progress = {};
 };
 
-/// Makes `node` the file or folder `target` on the host. Nothing that is there is replaced, no link
-/// is followed, nothing is made outside of `target`, whatever the names and links on the disk are.
+/// Makes `node` the file or folder `target` on the host. Folders that are there are added to; what
+/// else is there is left as it is. No link is followed, nothing is made outside of `target`,
+/// whatever the names and links on the disk are.
 /// Modes are kept without set-user-ID and the like; devices and sockets are left out.
 Status extract(FileSystem& file_system, const Node& node, const std::string& target,
                const ExtractOptions& options);

@@ -271,7 +271,47 @@ TEST_CASE("extract: nothing gets out of the destination")
     CHECK(std::filesystem::file_size(dir / "out/good") == 4);
     const auto mode = std::filesystem::status(dir / "out/good").permissions();
     CHECK(static_cast<unsigned>(mode) == 0755); // without set-user-ID
-    // What is there is not replaced.
-    CHECK(!fs::extract(odd, need(odd.root()), dir / "out", options));
-    CHECK(!fs::extract(odd, odd.folders[1][0].node, dir / "out/good", options));
+}
+
+TEST_CASE("extract: folders that are there are added to, nothing else is touched")
+{
+    const test::TempDir dir;
+    OddFileSystem odd;
+    odd.add_file(1, "file", "text");
+    odd.add(1, "folder", fs::Kind::folder, 2);
+    odd.add_file(2, "inner", "text");
+    odd.add(1, "link", fs::Kind::link, 3, "x");
+    odd.add(1, "other", fs::Kind::folder, 4);
+    odd.add_file(4, "escaped", "bad");
+    std::filesystem::create_directories(dir / "out/folder");
+    std::filesystem::create_directories(dir / "elsewhere");
+    test::write_file(dir / "out/file", std::vector<u8>{'o', 'l', 'd'});
+    std::filesystem::create_symlink(dir / "elsewhere", dir / "out/other");
+    std::vector<std::string> skipped;
+    const fs::ExtractOptions options{
+        .skipped = [&](const std::string& path, const std::string& why) {
+            skipped.push_back(path.substr(dir.path().size()) + ": " + why);
+        }};
+
+    REQUIRE(fs::extract(odd, need(odd.root()), dir / "out/.", options));
+    CHECK(skipped == std::vector<std::string>{"/out/file: File exists", "/out/other: File exists"});
+    CHECK(std::filesystem::file_size(dir / "out/file") == 3);
+    CHECK(std::filesystem::file_size(dir / "out/folder/inner") == 4);
+    CHECK(std::filesystem::is_symlink(dir / "out/link"));
+    CHECK(std::filesystem::is_empty(dir / "elsewhere"));
+    skipped.clear();
+    REQUIRE(fs::extract(odd, odd.folders[1][0].node, dir / "out/file", options));
+    CHECK(skipped == std::vector<std::string>{"/out/file: File exists"});
+}
+
+TEST_CASE("extract: half a file is not left")
+{
+    const test::TempDir dir;
+    OddFileSystem odd;
+    odd.add_file(1, "file", "text");
+    const fs::ExtractOptions options{.skipped = [](const std::string&, const std::string&) {},
+                                     .progress = [](base::u64) { return false; }};
+
+    CHECK_FALSE(fs::extract(odd, odd.folders[1][0].node, dir / "file", options));
+    CHECK_FALSE(std::filesystem::exists(dir / "file"));
 }

@@ -97,6 +97,32 @@ TEST_CASE("imgtool ls, cat, extract: ext2, ext3 and ext4")
     CHECK(tree.in("$T convert -f raw -c -O qcow2 i q && $T cat q /hello.txt").output == "hello\n");
 }
 
+TEST_CASE("imgtool extract: a folder that is there gets the thing in it, as with cp")
+{
+    if (!test::has_program("mke2fs")) {
+        return;
+    }
+    Tree tree;
+    REQUIRE(tree.in("mke2fs -q -F -t ext2 -d src i 24M && mkdir -p out cp && rm -rf src/lost+found")
+                .code == 0);
+    const auto same = [&](const std::string& what) {
+        INFO(what);
+        CHECK(tree.in("$T extract -f raw i " + what + " out/").output == "");
+        CHECK(tree.in("cp -rp src" + what + " cp/ && rm -rf out/lost+found && diff -r out cp")
+                  .output == "");
+    };
+
+    same("/hello.txt");
+    same("/folder/inner");
+    same("/many/.");
+    same("/many/");
+    CHECK(tree.in("$T extract -f raw i /hello.txt out/").output ==
+          "imgtool: left out: out/hello.txt: File exists\n");
+    CHECK(tree.in("rm -rf out cp && mkdir out && $T extract -f raw i / out && "
+                  "rm -rf out/lost+found && diff -r src out")
+              .output == "");
+}
+
 TEST_CASE("imgtool ls, cat, extract: FAT12, FAT16 and FAT32")
 {
     if (!test::has_program("mkfs.fat") || !test::has_program("mcopy")) {
