@@ -13,6 +13,7 @@ struct OptionRow {
     base::Status (*apply)(Options& options, const std::string& value);
     std::string_view parameters; // for the help
     std::string_view help;       // empty: another name of the row above
+    bool value_may_lack = false; // the next word is no value when it is an option
 };
 
 std::span<const OptionRow> machine_options();

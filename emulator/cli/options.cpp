@@ -12,14 +12,17 @@ namespace {
 using base::Errc;
 
 struct Part {
+    std::string_view topic; // of --help
     std::string_view title;
     std::span<const OptionRow> (*rows)();
 };
 
-constexpr std::array<Part, 4> kParts{{{"The machine", machine_options},
-                                      {"Drives", drive_options},
-                                      {"Consoles, displays, control", host_options},
-                                      {"How it is run", run_options}}};
+constexpr std::array<Part, 4> kParts{
+    {{"machine", "The machine", machine_options},
+     {"drives", "Drives", drive_options},
+     {"consoles", "Consoles, displays, control, help", host_options},
+     {"run", "How it is run", run_options}}};
+constexpr std::string_view kAllTopics = "all";
 
 const OptionRow* find_row(const std::string& name)
 {
@@ -104,7 +107,8 @@ base::Result<Options> parse_options(const std::vector<std::string>& arguments)
         if (row == nullptr) {
             return unknown_option(word);
         }
-        if (row->takes_value && !attached) {
+        const bool is_last = i + 1 == arguments.size() || arguments[i + 1].starts_with("-");
+        if (row->takes_value && !attached && !(row->value_may_lack && is_last)) {
             if (++i == arguments.size()) {
                 return base::fail(Errc::invalid_argument, word + ": requires an argument");
             }
@@ -126,23 +130,30 @@ base::Result<Options> parse_options(const std::vector<std::string>& arguments)
     return options;
 }
 
-std::string help_text()
+namespace {
+
+std::string describe(const Part& part)
 {
-    std::string text =
-        fmt::format("Menagerie emulator {}: whole machines, run by translating their code.\n\n"
-                    "usage: emulator [options] [disk image]\n",
-                    kVersion);
-    for (const Part& part : kParts) {
-        text += fmt::format("\n{}:\n", part.title);
-        for (const OptionRow& row : part.rows()) {
-            if (!row.help.empty()) {
-                text += fmt::format("  {:<34} {}\n", fmt::format("{} {}", row.name, row.parameters),
-                                    row.help);
-            }
+    std::string text = fmt::format("\n{}:\n", part.title);
+    for (const OptionRow& row : part.rows()) {
+        if (!row.help.empty()) {
+            text += fmt::format("  {:<34} {}\n", fmt::format("{} {}", row.name, row.parameters),
+                                row.help);
         }
     }
-    return text +
-           "\nExamples:\n"
+    return text;
+}
+
+std::string usage()
+{
+    return fmt::format("Menagerie emulator {}: whole machines, run by translating their code.\n\n"
+                       "usage: emulator [options] [disk image]\n",
+                       kVersion);
+}
+
+std::string examples()
+{
+    return "\nExamples:\n"
            "  emulator -hda disk.qcow2                     boot a hard disk in a window\n"
            "  emulator -hda d.qcow2 -cdrom os.iso -boot d  install from a CD\n"
            "  emulator -fda dos.img --display text         a floppy in this terminal\n"
@@ -152,6 +163,39 @@ std::string help_text()
            "--state-hash\n"
            "In a window Ctrl+Alt+G takes and frees the mouse, Ctrl+Alt+F is full screen.\n"
            "On a terminal Ctrl-A x ends the program, Ctrl-A c goes to the monitor and back.\n";
+}
+
+} // namespace
+
+std::string help_text()
+{
+    std::string text = usage();
+    for (const Part& part : kParts) {
+        text += describe(part);
+    }
+    return text + examples();
+}
+
+base::Result<std::string> help_text(std::string_view topic)
+{
+    std::string known;
+    std::string listed;
+    for (const Part& part : kParts) {
+        if (part.topic == topic) {
+            return usage() + describe(part);
+        }
+        known += std::string{part.topic} + ", ";
+        listed += fmt::format("  --help {:<27} {}\n", part.topic, part.title);
+    }
+    if (topic == kAllTopics) {
+        return help_text();
+    }
+    if (!topic.empty()) {
+        return base::fail(Errc::invalid_argument,
+                          fmt::format("no such topic (known: {}{})", known, kAllTopics));
+    }
+    return usage() + "\nThe options, by topic:\n" + listed +
+           fmt::format("  --help {:<27} All of them, as -help\n", kAllTopics) + examples();
 }
 
 } // namespace emu::cli

@@ -101,7 +101,10 @@ struct Options {
 /// `arguments` without the program's name. The error names the option.
 base::Result<Options> parse_options(const std::vector<std::string>& arguments);
 
+/// The options with all topics.
 std::string help_text();
+/// Those of one topic; the list of topics when it is empty. Error: there is none of that name.
+base::Result<std::string> help_text(std::string_view topic);
 inline constexpr const char* kVersion = "0.1.0";
 
 } // namespace emu::cli

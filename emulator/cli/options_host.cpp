@@ -243,6 +243,16 @@ base::Status version(Options& options, const std::string&)
     return base::ok();
 }
 
+base::Status topic_help(Options& options, const std::string& topic)
+{
+    auto text = help_text(topic);
+    if (!text) {
+        return std::move(text).error();
+    }
+    options.answer = std::move(text).value();
+    return base::ok();
+}
+
 base::Status help(Options& options, const std::string&)
 {
     options.answer = help_text();
@@ -277,8 +287,9 @@ std::span<const OptionRow> host_options()
         {"-d", true, debug_items, "ITEMS", "log: guest_errors"},
         {"-D", true, text<&Options::log_file>, "FILE", "log there instead of to standard error"},
         {"-version", false, version, "", "print the version"},
-        {"-help", false, help, "", "this text"},
+        {"-help", false, help, "", "all options"},
         {"-h", false, help, "", ""},
+        {"--help", true, topic_help, "[TOPIC]", "the topics; those of one", true},
     };
     return kRows;
 }

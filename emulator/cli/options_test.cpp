@@ -121,8 +121,28 @@ TEST_CASE("options: help answers")
     CHECK(parsed({"-M", "help"}).answer.find("isapc") != std::string::npos);
     CHECK(parsed({"-device", "help"}).answer.find("isa-debugcon") != std::string::npos);
     CHECK(parsed({"-cpu", "help"}).answer.find("pentium3") != std::string::npos);
-    CHECK(parsed({"--help"}).answer.find("usage: emulator") != std::string::npos);
+    for (const char* all : {"-help", "-h"}) {
+        CHECK(parsed({all}).answer.find("-cdrom FILE") != std::string::npos);
+        CHECK(parsed({all}).answer.find("--stop-at N") != std::string::npos);
+    }
     CHECK(parsed({"-version"}).answer == "Menagerie emulator version 0.1.0\n");
+}
+
+TEST_CASE("options: --help lists topics, and the options of one")
+{
+    const std::string topics = parsed({"--help"}).answer;
+    CHECK(topics.find("usage: emulator") != std::string::npos);
+    CHECK(topics.find("--help drives") != std::string::npos);
+    CHECK(topics.find("-cdrom FILE") == std::string::npos);
+    CHECK(parsed({"--help", "-m", "1"}).answer == topics);
+
+    const std::string drives = parsed({"--help", "drives"}).answer;
+    CHECK(drives.find("-cdrom FILE") != std::string::npos);
+    CHECK(drives.find("--stop-at") == std::string::npos);
+    CHECK(parsed({"--help=drives"}).answer == drives);
+    CHECK(parsed({"--help", "all"}).answer == parsed({"-help"}).answer);
+    CHECK(error_of({"--help", "disks"}) ==
+          "--help disks: no such topic (known: machine, drives, consoles, run, all)");
 }
 
 TEST_CASE("options: -icount fixes the ratio of instructions to time")

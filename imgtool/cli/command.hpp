@@ -134,6 +134,7 @@ int run_dd(int argc, char** argv);
 int run_bench(int argc, char** argv);
 int run_serve(int argc, char** argv);
 int run_hash(int argc, char** argv);
+int run_help(int argc, char** argv);
 int run_ls(int argc, char** argv);
 int run_cat(int argc, char** argv);
 int run_extract(int argc, char** argv);

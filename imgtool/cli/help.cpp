@@ -179,6 +179,9 @@ constexpr std::array kPages{
         "hash before.vmdk after.vhdx\n"
         "hash --tree --block-size=64k --output=json disk.qcow2\n"
         "hash --flat disk.qcow2"},
+    Page{"help", "Tells how the program is called, or a command.",
+         "  command                the one to tell of; all when not given", "",
+         "help\nhelp convert"},
     Page{"info", "Tells an image's format, size, backing file and snapshots.",
          R"(      --backing-chain    and those of its backing files)", "fjioU",
          "info --backing-chain overlay.qcow2\ninfo --output=json disk.qcow2"},
@@ -317,6 +320,29 @@ void print_command_help(std::string_view name)
     base::print("  -h, --help             display this help and exit\n\nExamples:\n");
     print_examples(page->examples);
     base::print("\nExit codes: {}.\n", page->exits);
+}
+
+int run_help(int argc, char** argv)
+{
+    static constexpr std::array<option, 2> kLong{{{"help", no_argument, nullptr, 'h'}, {}}};
+    OptionReader reader{argc, argv, "h", kLong.data()};
+    if (reader.next() != OptionReader::kEnd) {
+        return kFailure;
+    }
+    const auto operands = reader.operands();
+    if (operands.empty()) {
+        print_help();
+        return kSuccess;
+    }
+    const std::string_view name = operands.front();
+    if (operands.size() > 1) {
+        return misuse("Expecting one command");
+    }
+    if (std::ranges::find(all_commands(), name, &Command::name) == all_commands().end()) {
+        return misuse(fmt::format("Command not found: {}", name));
+    }
+    print_command_help(name);
+    return kSuccess;
 }
 
 } // namespace img::cli

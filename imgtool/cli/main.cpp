@@ -68,6 +68,7 @@ constexpr std::array kCommands{
             "[--object objectdef] [--image-opts] [-U] [-p] [-f fmt] [--algorithm=name] "
             "[--block-size=size] [--tree | --flat] [--output=ofmt] filename [filename2 [...]]",
             run_hash},
+    Command{"help", "[command]", run_help},
     Command{"info", "[-f fmt] [--output=ofmt] [--backing-chain] [-U] filename", run_info},
     Command{"ls",
             "[--object objectdef] [--image-opts] [-U] [-f fmt] [-l] [-R] [--output=ofmt] filename "

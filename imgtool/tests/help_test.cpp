@@ -8,9 +8,9 @@ using img::test::tool;
 namespace {
 
 const std::vector<std::string> kCommands{
-    "amend",   "bench", "bitmap", "cat",     "check", "commit",  "compare", "convert",
-    "create",  "dd",    "diff",   "extract", "hash",  "info",    "ls",      "map",
-    "measure", "patch", "rebase", "resize",  "serve", "snapshot"};
+    "amend",  "bench",   "bitmap", "cat",     "check",  "commit", "compare", "convert",
+    "create", "dd",      "diff",   "extract", "hash",   "help",   "info",    "ls",
+    "map",    "measure", "patch",  "rebase",  "resize", "serve",  "snapshot"};
 
 } // namespace
 
@@ -24,6 +24,8 @@ TEST_CASE("help: every command has a page with usage and examples")
             CHECK(help.output.starts_with("usage: imgtool " + command + " "));
             CHECK(help.output.find("\nExamples:\n  imgtool " + command + " ") != std::string::npos);
         }
+        CHECK(run(tool() + " help " + command).output ==
+              run(tool() + " " + command + " --help").output);
     }
     CHECK(run(tool() + " resize x -h").output.starts_with("usage: imgtool resize "));
 }
@@ -43,6 +45,16 @@ TEST_CASE("help: the general page names every command")
         CHECK(help.output.find("\n  " + command + " ") != std::string::npos);
         CHECK(help.output.find("\n  imgtool " + command + " ") != std::string::npos);
     }
+}
+
+TEST_CASE("help: the command of that name tells the same, and of no other")
+{
+    CHECK(run(tool() + " help").output == run(tool() + " --help").output);
+    const auto unknown = run(tool() + " help nothing");
+    CHECK(unknown.code == 1);
+    CHECK(unknown.output == "imgtool: Command not found: nothing\n"
+                            "Try 'imgtool --help' for more information\n");
+    CHECK(run(tool() + " help info map").code == 1);
 }
 
 TEST_CASE("compared with qemu-img: what stands before the command")

@@ -75,6 +75,20 @@ TEST_CASE("zoo: a wrong command line and an unknown name end with 2", "[zoo]")
     CHECK_THAT(unknown.output, Contains("no recipe is called 'tinny'; there are: tiny"));
 }
 
+TEST_CASE("zoo help: tells what --help tells, of all or of one command", "[zoo]")
+{
+    Bench bench;
+
+    CHECK_THAT(bench.run({"help"}).output, Contains("Usage: zoo ") && Contains("boot"));
+    CHECK(bench.run({"help"}).output == bench.run({"--help"}).output);
+    CHECK_THAT(bench.run({"help", "boot"}).output,
+               Contains("Usage: zoo boot ") && Contains("--fresh"));
+    CHECK(bench.run({"help", "boot"}).output == bench.run({"boot", "--help"}).output);
+    const Finished unknown = bench.run({"help", "boost"});
+    CHECK(unknown.exit_status == 2);
+    CHECK(unknown.output == "zoo: there is no command 'boost'; `zoo help` lists them\n");
+}
+
 TEST_CASE("zoo check: problems have a file and a line, and end with 2", "[zoo]")
 {
     Bench bench;

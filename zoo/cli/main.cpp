@@ -106,6 +106,21 @@ void add_machine_commands(CLI::App& app, Options& o)
         ->required();
 }
 
+int print_help(const CLI::App& app, const std::string& name)
+{
+    const auto commands =
+        app.get_subcommands([&](const CLI::App* command) { return command->get_name() == name; });
+    if (commands.empty() && !name.empty()) {
+        base::print(stderr, "zoo: there is no command '{}'; `zoo help` lists them\n", name);
+        return kMisused;
+    }
+    const CLI::App& subject = name.empty() ? app : *commands.front();
+    // Not app.help(), which would be that of this command.
+    base::put(stdout, app.get_formatter()->make_help(&subject, name.empty() ? "zoo" : "zoo " + name,
+                                                     CLI::AppFormatMode::Normal));
+    return kDone;
+}
+
 int run(int argc, char** argv)
 {
     CLI::App app{"Fetches, verifies, boots and tests the operating systems of the recipes.", "zoo"};
@@ -117,6 +132,9 @@ int run(int argc, char** argv)
     add_recipe_commands(app, options);
     add_store_commands(app, options);
     add_machine_commands(app, options);
+    CLI::App* help = app.add_subcommand("help", "tell of a command, or of all");
+    help->add_option("COMMAND", options.name);
+    options.actions[help] = [&] { return print_help(app, options.name); };
     try {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& error) {
