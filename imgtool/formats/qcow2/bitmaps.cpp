@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <unordered_set>
 
 namespace img::qcow2 {
 
@@ -179,11 +180,12 @@ Status Bitmaps::release_table(const StoredBitmap& bitmap)
 Status Bitmaps::release_old()
 {
     const BitmapDirectory old = std::exchange(old_, {});
+    std::unordered_set<u64> kept; // tables; a directory may have tens of thousands
+    for (const StoredBitmap& now : directory_.bitmaps) {
+        kept.insert(now.table_offset);
+    }
     for (const StoredBitmap& b : old.bitmaps) {
-        const auto kept = [&](const StoredBitmap& now) {
-            return now.table_offset == b.table_offset;
-        };
-        if (b.table_size == 0 || std::ranges::any_of(directory_.bitmaps, kept)) {
+        if (b.table_size == 0 || kept.contains(b.table_offset)) {
             continue;
         }
         if (auto done = release_table(b); !done) {

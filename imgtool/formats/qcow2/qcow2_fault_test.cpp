@@ -44,6 +44,24 @@ int change(ChainDisk& disk)
 
 } // namespace
 
+TEST_CASE("qcow2: what is leaked by an emptying that fails is put right at the next opening")
+{
+    const TempDir dir;
+    const std::string path = dir / "q";
+    REQUIRE(create_qcow2(path, {.size = 1'500'000, .cluster_size = 512}));
+    const OpenOptions writable{.path = path, .read_only = false};
+    REQUIRE(need(open_chain(writable))->write(100'000, std::vector<u8>(150'000, 2)));
+
+    CHECK_FALSE(open_faulty(path, "empty_image_prepare")->layers()[0].image->make_empty());
+    CHECK(need(open_layer({.path = path}, OpenFor::check)).image->info().dirty);
+    (void)need(open_chain(writable));
+
+    auto layer = need(open_layer({.path = path}, OpenFor::check));
+    const auto silent = [](const std::string&) {};
+    CHECK(need(layer.image->check(Repair::none, silent)).leaks == 0);
+    CHECK_FALSE(layer.image->info().dirty);
+}
+
 TEST_CASE("qcow2: an error anywhere leaves nothing worse than leaks")
 {
     const TempDir dir;

@@ -135,6 +135,7 @@ private:
     Status share_tables(std::span<const u64> l1);
     Status own_entries(u64 l1_index, u64 at, std::span<const u8> table, PendingTables& pending);
     Status release_snapshot(std::span<const u64> l1);
+    Status drop_all_tables();
     Status while_dirty(const std::function<Status()>& change);
     Status add_snapshot(const std::string& name, const SnapshotTime& now);
     Status switch_tables(std::vector<u64> l1, u64 size);

@@ -127,7 +127,6 @@ bool Qcow2Image::is_zero_when_new() const
            std::ranges::all_of(l1_.entries(), [](u64 table) { return table == 0; });
 }
 
-/// First no table leads anywhere, then the counts follow: cut in between, clusters leak.
 Result<bool> Qcow2Image::make_empty()
 {
     if (header_.data_file_is_raw()) {
@@ -139,25 +138,30 @@ Result<bool> Qcow2Image::make_empty()
     if (auto done = note_write(0, header_.size); !done) {
         return std::move(done).error();
     }
+    auto emptied = while_dirty([this] { return drop_all_tables(); });
+    return emptied ? Result<bool>{true} : Result<bool>{std::move(emptied).error()};
+}
+
+/// First no table leads anywhere, then the counts follow: cut in between, clusters leak, until the
+/// image is opened that is marked dirty.
+Status Qcow2Image::drop_all_tables()
+{
     const std::vector<u64> old = l1_.replace(std::vector<u64>(l1_.size()));
     l2_cache_.clear();
     packed_end_ = 0;
     const std::vector<u8> none(l1_.size() * sizeof(u64));
     file_->announce(DebugEvent::l1_update);
     if (auto done = file_->write(FileOffset{header_.l1_offset}, none); !done) {
-        return std::move(done).error();
+        return done;
     }
     if (auto done = file_->flush(); !done) {
-        return std::move(done).error();
+        return done;
     }
     file_->announce(DebugEvent::empty_image_prepare);
     if (auto done = release_tables(old); !done) {
-        return std::move(done).error();
+        return done;
     }
-    if (auto done = shrink_file(); !done) {
-        return std::move(done).error();
-    }
-    return true;
+    return shrink_file();
 }
 
 /// Gives the unused end of the file back to the host.
