@@ -181,7 +181,7 @@ constexpr std::array kPages{
         "hash --flat disk.qcow2"},
     Page{"help", "Tells how the program is called, or a command.",
          "  command                the one to tell of; all when not given", "",
-         "help\nhelp convert"},
+         "help convert\nhelp"},
     Page{"info", "Tells an image's format, size, backing file and snapshots.",
          R"(      --backing-chain    and those of its backing files)", "fjioU",
          "info --backing-chain overlay.qcow2\ninfo --output=json disk.qcow2"},

@@ -50,6 +50,15 @@ struct Bench {
     Finished run(std::vector<std::string> arguments)
     {
         arguments.insert(arguments.begin(), program);
+        return run_any(std::move(arguments));
+    }
+
+    /// A shell's line, in which $0 is the program.
+    Finished shell(const std::string& line) { return run_any({"/bin/sh", "-c", line, program}); }
+
+private:
+    Finished run_any(const std::vector<std::string>& arguments)
+    {
         auto finished = run_captured({arguments,
                                       {{"XDG_DATA_HOME", folder / "data"},
                                        {"ZOO_RECIPES", folder / "recipes"},
@@ -87,6 +96,28 @@ TEST_CASE("zoo help: tells what --help tells, of all or of one command", "[zoo]"
     const Finished unknown = bench.run({"help", "boost"});
     CHECK(unknown.exit_status == 2);
     CHECK(unknown.output == "zoo: there is no command 'boost'; `zoo help` lists them\n");
+}
+
+TEST_CASE("zoo: an answer that is lost is a failure, words about work that is done are not",
+          "[zoo]")
+{
+    Bench bench;
+
+    const Finished listed = bench.shell("$0 list >/dev/full");
+    CHECK(listed.exit_status == 1);
+    CHECK(listed.output == "zoo: the output could not be written: No space left on device\n");
+    CHECK(bench.shell("$0 --help >/dev/full").exit_status == 1);
+    CHECK(bench.shell("$0 fetch tiny <&- >&- 2>&-").exit_status == 0);
+    CHECK(bench.shell("$0 verify >/dev/full 2>/dev/full").exit_status == 0);
+    CHECK(bench.run({"verify"}).output == "1 objects, 0 bad\n");
+}
+
+TEST_CASE("zoo: what it runs has the signals as they were", "[zoo]")
+{
+    Bench bench;
+    bench.emulator("kill -s PIPE $$; exit 0");
+
+    CHECK(bench.run({"boot", "tiny", "--headless"}).exit_status == 128 + 13);
 }
 
 TEST_CASE("zoo check: problems have a file and a line, and end with 2", "[zoo]")
