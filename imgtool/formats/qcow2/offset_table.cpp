@@ -50,9 +50,9 @@ bool OffsetTable::leads_to(u64 at) const
     if (!indexed_ || changes_.size() > kFewChanges + places_.size() / 4) {
         build_index();
     }
-    const auto found = std::ranges::equal_range(places_, at);
+    const auto [first, last] = std::equal_range(places_.begin(), places_.end(), at);
     const auto changed = changes_.find(at);
-    return std::ssize(found) + (changed != changes_.end() ? changed->second : 0) > 0;
+    return last - first + (changed != changes_.end() ? changed->second : 0) > 0;
 }
 
 } // namespace img::qcow2
