@@ -91,8 +91,12 @@ std::string describe(const X87State& s, const Memory& memory)
     return description + "\n";
 }
 
-/// Status bits that `ignored` names are left out (the SDM calls some condition codes undefined).
-void check(std::initializer_list<u8> bytes, const Model& model, u16 ignored = 0)
+using Predicate = bool (*)(const X87State& before);
+
+/// Status bits that `ignored` names are left out (the SDM calls some condition codes undefined),
+/// and so are operands for which host CPUs differ from each other.
+void check(std::initializer_list<u8> bytes, const Model& model, u16 ignored = 0,
+           Predicate hosts_differ = nullptr)
 {
     if (!host::kHasHostX87) {
         return;
@@ -103,6 +107,9 @@ void check(std::initializer_list<u8> bytes, const Model& model, u16 ignored = 0)
     for (unsigned i = 0; i < 8000; ++i) {
         const host::RegisterFile before = random_registers(random);
         const Memory memory = random_memory(random);
+        if (hosts_differ != nullptr && hosts_differ(state_of(before))) {
+            continue;
+        }
         Memory host_memory = memory;
         Memory our_memory = memory;
         X87State ours = state_of(before);
@@ -124,6 +131,14 @@ void check(std::initializer_list<u8> bytes, const Model& model, u16 ignored = 0)
     INFO("first byte " << std::hex << unsigned{bytes.begin()[0]} << " second "
                        << unsigned{bytes.begin()[1]});
     CHECK(differences == 0);
+}
+
+/// A denormal scaled by zero is as tiny as before. With underflow unmasked, AMD's CPUs signal that
+/// (so do ours) and Intel's do not.
+bool scales_denormal_by_zero(const X87State& before)
+{
+    return classify(st(before, 0)) == F80Class::denormal &&
+           classify(st(before, 1)) == F80Class::zero && (before.control & sw::ue) == 0;
 }
 
 Model plain(PlainOperation f)
@@ -340,7 +355,7 @@ TEST_CASE("x87: FSQRT, FRNDINT, FSCALE, FPREM, FPREM1 and FXTRACT do what the ho
 {
     check({0xd9, 0xfa}, plain(fsqrt));
     check({0xd9, 0xfc}, plain(frndint));
-    check({0xd9, 0xfd}, plain(fscale));
+    check({0xd9, 0xfd}, plain(fscale), 0, scales_denormal_by_zero);
     check({0xd9, 0xf8}, plain(fprem));
     check({0xd9, 0xf5}, plain(fprem1));
     check({0xd9, 0xf4}, plain(fxtract));
