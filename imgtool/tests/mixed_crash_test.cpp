@@ -152,7 +152,8 @@ u64 cut_runs(const Subject& subject, u64 share, u32 seed)
 
 } // namespace
 
-TEST_CASE("mixed crash: whatever is done to an image, a cut leaves it sound with what was flushed")
+TEST_CASE("mixed crash: whatever is done to an image, a cut leaves it sound with what was flushed",
+          "[slow]")
 {
     const std::vector<Subject> all = subjects();
     const u64 wanted = number_from("MENAGERIE_CRASH_CUTS", kUsualCuts);

@@ -238,7 +238,7 @@ void same_outcome(Duel& duel, const std::string& command)
 
 } // namespace
 
-TEST_CASE("against qemu-img: convert, in very many ways")
+TEST_CASE("against qemu-img: convert, in very many ways", "[slow]")
 {
     if (!has_qemu_img()) {
         return;
@@ -255,7 +255,7 @@ TEST_CASE("against qemu-img: convert, in very many ways")
     }
 }
 
-TEST_CASE("against qemu-img: dd, in very many ways")
+TEST_CASE("against qemu-img: dd, in very many ways", "[slow]")
 {
     if (!has_qemu_img()) {
         return;

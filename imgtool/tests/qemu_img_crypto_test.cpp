@@ -29,7 +29,7 @@ struct Case {
 
 } // namespace
 
-TEST_CASE("against qemu-img: qcow and encrypted images are read both ways")
+TEST_CASE("against qemu-img: qcow and encrypted images are read both ways", "[slow]")
 {
     if (!has_qemu_img()) {
         return;

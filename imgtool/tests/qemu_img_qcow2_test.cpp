@@ -146,7 +146,7 @@ TEST_CASE("against qemu-img: qcow2, resize")
     }
 }
 
-TEST_CASE("against qemu-img: qcow2, amend")
+TEST_CASE("against qemu-img: qcow2, amend", "[slow]")
 {
     if (!has_qemu_img()) {
         return;

@@ -88,7 +88,7 @@ TEST_CASE("interrupts: an interrupt in ring 3 switches to the ring 0 stack, and 
     CHECK(interrupt_deliverable(cpu.state));
 }
 
-TEST_CASE("interrupts: STI holds interrupts off for one instruction; nobody answering is harmless")
+TEST_CASE("interrupts: STI holds interrupts off for one instruction, nobody answering is harmless")
 {
     Cpu cpu;
     cpu.state.interrupt_line = true;

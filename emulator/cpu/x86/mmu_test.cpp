@@ -73,7 +73,7 @@ TEST_CASE("paging: a store across pages changes nothing when the second page fau
     CHECK(cpu.peek(0x20'0ffe, 2) == 0);
 }
 
-TEST_CASE("paging: translations are kept until INVLPG or a CR3 load; global ones until INVLPG")
+TEST_CASE("paging: translations are kept until INVLPG or a CR3 load, global ones until INVLPG")
 {
     Cpu cpu;
     cpu.protect();

@@ -134,7 +134,7 @@ TEST_CASE("transfers: IRETD to ring 3 makes ring 0 segments null")
     CHECK(cpu.state.full_eflags() == 0x202);
 }
 
-TEST_CASE("transfers: a call gate to ring 0 switches stacks and copies parameters; RETF undoes it")
+TEST_CASE("transfers: a call gate to ring 0 switches stacks and copies parameters, RETF undoes it")
 {
     Cpu cpu;
     cpu.protect();
@@ -251,7 +251,7 @@ TEST_CASE("ports: ring 3 needs IOPL or a clear bit in the permission map")
     CHECK(cpu.faulted(kGeneralProtection, 0));
 }
 
-TEST_CASE("control: CR0 and CR4 refuse impossible combinations; CPUID and MSRs follow the model")
+TEST_CASE("control: CR0 and CR4 refuse impossible combinations, CPUID and MSRs follow the model")
 {
     Cpu cpu;
     cpu.call("mov_to_cr", 0, 0x8000'0010);

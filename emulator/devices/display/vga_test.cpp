@@ -75,7 +75,7 @@ TEST_CASE("vga: text mode puts even bytes into plane 0 and odd ones into plane 1
     CHECK(m.peek(0xa0000) == 0xff);
 }
 
-TEST_CASE("vga: odd/even needs both of its bits; with one of them addresses are taken as they are")
+TEST_CASE("vga: odd/even needs both of its bits, with one of them addresses are taken as they are")
 {
     VgaMachine m;
     m.index(0x3c4, 2, 0x04); // plane 2

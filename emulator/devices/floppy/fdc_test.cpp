@@ -132,7 +132,7 @@ constexpr unsigned kFromMemory = 0x48;
 
 } // namespace
 
-TEST_CASE("floppy_geometry: the size says the format; odd sizes are refused", "[floppy]")
+TEST_CASE("floppy_geometry: the size says the format, odd sizes are refused", "[floppy]")
 {
     CHECK(floppy_geometry(1'474'560).value() ==
           FloppyGeometry{80, 2, 18, FloppyDensity::high_density});

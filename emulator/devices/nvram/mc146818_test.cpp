@@ -88,7 +88,7 @@ TEST_CASE("mc146818: a century ends into the next one", "[rtc]")
     CHECK(h.get(0x37) == 0x20);
 }
 
-TEST_CASE("mc146818: SET freezes the clock; 12-hour mode marks the afternoon", "[rtc]")
+TEST_CASE("mc146818: SET freezes the clock, 12-hour mode marks the afternoon", "[rtc]")
 {
     Harness h;
     h.set(0x0b, 0x80); // SET, BCD, 12 hours

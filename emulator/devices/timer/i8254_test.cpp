@@ -114,7 +114,7 @@ TEST_CASE("i8254: mode 3 is a square wave that counts by two", "[i8254]")
     CHECK(h.irq);
 }
 
-TEST_CASE("i8254: modes 4 and 5 strobe for one pulse; 5 waits for the gate", "[i8254]")
+TEST_CASE("i8254: modes 4 and 5 strobe for one pulse, 5 waits for the gate", "[i8254]")
 {
     Harness h;
     h.out(0x43, 0x38);

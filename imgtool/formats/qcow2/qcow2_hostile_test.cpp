@@ -87,7 +87,7 @@ TEST_CASE("qcow2 hostile: a header that promises no refcount table is only opene
     CHECK(forged.open({.purpose = OpenFor::check}));
 }
 
-TEST_CASE("qcow2: an image may end behind its header; the tables are zero then")
+TEST_CASE("qcow2: an image may end behind its header, the tables are zero then")
 {
     std::vector<base::u8> bytes(72);
     store_be<base::u32>(bytes, 0, 0x5146'49fb);

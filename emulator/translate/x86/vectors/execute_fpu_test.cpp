@@ -119,7 +119,7 @@ TEST_CASE("x86 x87: FNSAVE and FRSTOR carry the whole state", "[x86][x87]")
     }
 }
 
-TEST_CASE("x86 MMX: PADDB, shifts and MOVQ; EMMS empties the stack", "[x86][mmx]")
+TEST_CASE("x86 MMX: PADDB, shifts and MOVQ, EMMS empties the stack", "[x86][mmx]")
 {
     for (const accel::Tier tier : kTiers) {
         Guest guest{tier};
