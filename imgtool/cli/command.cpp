@@ -49,6 +49,11 @@ const std::string& program_name()
     return stored_program_name();
 }
 
+bool has_later_members()
+{
+    return program_name() != "qemu-img";
+}
+
 int report(std::string_view message)
 {
     std::fprintf(stderr, "%s: %.*s\n", program_name().c_str(), static_cast<int>(message.size()),

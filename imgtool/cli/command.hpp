@@ -36,6 +36,12 @@ struct Command {
 void set_program_name(const char* argv0);
 const std::string& program_name();
 
+/// The version of qemu-img whose callers are served when the program is called by that name.
+constexpr const char* kQemuImgVersion = "7.2.0";
+/// Whether JSON has the members that came after that version: scripts, such as QEMU's own tests,
+/// that compare whole texts know the version by the name.
+bool has_later_members();
+
 /// "name: message" on the standard error stream. Returns kFailure.
 int report(std::string_view message);
 /// The same for a wrong command line, pointing to --help.

@@ -284,9 +284,8 @@ void print_examples(std::string_view lines)
 void print_version()
 {
     // Callers of "qemu-img" look for its version, to know what options it has.
-    const bool as_qemu_img = program_name() == "qemu-img";
     base::print("{} version {} (Menagerie imgtool {})\n", program_name(),
-                as_qemu_img ? "7.2.0" : kVersion, kVersion);
+                has_later_members() ? kVersion : kQemuImgVersion, kVersion);
 }
 
 void print_help()

@@ -194,8 +194,8 @@ void print_properties(const std::vector<Property>& properties, int level)
 {
     int index = 0;
     for (const Property& p : properties) {
-        if (p.key == "detached-header") {
-            continue; // is in JSON only, so that the text stays as scripts know it
+        if (p.key == kDetachedHeader) {
+            continue;
         }
         const bool nested = p.kind == Property::Kind::object || p.kind == Property::Kind::list;
         const std::string key = p.key.empty() ? fmt::format("[{}]", index++) : human_key(p.key);

@@ -1,5 +1,7 @@
 #include "imgtool/cli/info_json.hpp"
 
+#include "imgtool/cli/command.hpp"
+
 namespace img::cli {
 
 namespace {
@@ -130,7 +132,9 @@ void write_specific(JsonWriter& json, const ImageInfo& info)
     json.key("data");
     json.begin_object();
     for (const Property& p : info.specific) {
-        write_property(json, p);
+        if (p.key != kDetachedHeader || has_later_members()) {
+            write_property(json, p);
+        }
     }
     json.end_object();
     json.end_object();
@@ -142,7 +146,9 @@ void write_info(JsonWriter& json, const Described& d)
 {
     const ImageInfo& info = d.info;
     json.begin_object();
-    write_files(json, d.files);
+    if (has_later_members()) {
+        write_files(json, d.files);
+    }
     if (!info.snapshots.empty()) {
         write_snapshots(json, info.snapshots);
     }
@@ -167,7 +173,7 @@ void write_info(JsonWriter& json, const Described& d)
     }
     if (!info.specific.empty()) {
         write_specific(json, info);
-    } else if (is_on_host(d.format)) {
+    } else if (is_on_host(d.format) && has_later_members()) {
         write_file_specific(json);
     }
     if (!d.backing_path.empty()) {

@@ -1,4 +1,5 @@
-// What `info --output=json` says of an image: the members of qemu-img 7.2 and of 10.0.
+// What `info --output=json` says of an image: the members of qemu-img 7.2, and of 10.0 unless the
+// program is called as qemu-img.
 #pragma once
 
 #include "imgtool/cli/text.hpp"
@@ -8,6 +9,10 @@
 #include <vector>
 
 namespace img::cli {
+
+/// Of LUKS; qemu-img has it since 9.0, and we in JSON only, so that the text stays as scripts know
+/// it.
+constexpr std::string_view kDetachedHeader = "detached-header";
 
 /// A file that an image is in, or a server.
 struct FileBelow {

@@ -127,10 +127,13 @@ public:
             return print_human(row);
         }
         std::printf("{ \"start\": %llu, \"length\": %llu, \"depth\": %zu, \"present\": %s, "
-                    "\"zero\": %s, \"data\": %s, \"compressed\": %s",
+                    "\"zero\": %s, \"data\": %s",
                     static_cast<unsigned long long>(row.start),
                     static_cast<unsigned long long>(row.length), row.depth, text(row.present),
-                    text(row.zero), text(row.data), text(row.compressed));
+                    text(row.zero), text(row.data));
+        if (has_later_members()) {
+            std::printf(", \"compressed\": %s", text(row.compressed));
+        }
         if (row.offset) {
             std::printf(", \"offset\": %llu", static_cast<unsigned long long>(*row.offset));
         }

@@ -24,18 +24,6 @@ inline bool has_qemu_img()
     return found;
 }
 
-/// Without the members of JSON that came after qemu-img 7.2.
-inline std::string without_later_members(std::string text)
-{
-    for (const char* later :
-         {R"re(\n( +)"children": \[[\s\S]*?\n\1\],)re",
-          R"re(\n( +)"format-specific": \{\n +"type": "file"[\s\S]*?\n\1\},)re",
-          R"re(\n +"detached-header": false,)re", R"re(, "compressed": [a-z]+)re"}) {
-        text = std::regex_replace(text, std::regex{later}, "");
-    }
-    return text;
-}
-
 /// Host storage in use is ours to choose, and who holds a lock is told by us only.
 inline std::string comparable(std::string text)
 {
@@ -75,7 +63,7 @@ public:
             suite::skip("qemu-img could not time its key derivation: " + arguments);
             return;
         }
-        CHECK(comparable(without_later_members(ours.output)) == comparable(theirs.output));
+        CHECK(comparable(ours.output) == comparable(theirs.output));
         CHECK(ours.code == theirs.code);
     }
 
@@ -86,7 +74,7 @@ public:
         const std::regex hidden{unlike};
         const auto ours = run("cd " + (dir_ / "ours") + " && ../bin/qemu-img " + arguments);
         const auto theirs = run("cd " + (dir_ / "theirs") + " && qemu-img " + arguments);
-        CHECK(std::regex_replace(without_later_members(ours.output), hidden, "") ==
+        CHECK(std::regex_replace(ours.output, hidden, "") ==
               std::regex_replace(theirs.output, hidden, ""));
         CHECK(ours.code == theirs.code);
     }

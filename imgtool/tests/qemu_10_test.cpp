@@ -154,3 +154,21 @@ TEST_CASE("qemu-img 10: options have long names")
     const auto listed = bench.in("$T snapshot -f raw -l x");
     CHECK((listed.code == 0 && listed.output.empty()));
 }
+
+TEST_CASE("qemu-img 10: called as qemu-img, JSON is that of 7.2")
+{
+    Bench bench;
+    REQUIRE(bench.in("ln -s $T qemu-img").code == 0);
+    CHECK(
+        bench
+            .in("./qemu-img map --output=json --max-length=64k base.qcow2 | sed 's/, \"offset.*//'")
+            .output ==
+        R"([{ "start": 0, "length": 65536, "depth": 0, "present": true, "zero": false, )"
+        R"("data": true)"
+        "\n");
+    const std::string info = bench.in("./qemu-img info --output=json base.qcow2").output;
+    CHECK(info.find("\"virtual-size\": 1048576") != std::string::npos);
+    CHECK(info.find("children") == std::string::npos);
+    CHECK(
+        bench.in("./qemu-img --version | head -n 1").output.starts_with("qemu-img version 7.2.0 "));
+}

@@ -65,9 +65,10 @@ TEST_CASE("against qemu-img: qcow and encrypted images are read both ways", "[sl
     CHECK(test::run(tool() + " check --full " + (dir / "theirs")).code == 0);
     for (const char* info : {"info ", "info --output=json "}) {
         for (const char* file : {"ours", "theirs"}) {
-            CHECK(
-                test::without_later_members(test::run(tool() + " " + info + (dir / file)).output) ==
-                test::run("qemu-img " + std::string{info} + (dir / file)).output);
+            const std::string arguments = " " + std::string{info} + (dir / file);
+            const auto ours = // by the other's name, as scripts call it
+                test::run("bash -c 'exec -a qemu-img " + tool() + arguments + "'");
+            CHECK(ours.output == test::run("qemu-img" + arguments).output);
         }
     }
 }
