@@ -32,6 +32,7 @@ public:
     }
 
     std::string_view name() const override { return "cpu0"; }
+    bool halted_for_good() override { return state_.halted && (state_.eflags & x86::kIf) == 0; }
     void reset() override
     {
         // Runs between instructions or inside one that resets the machine; counting goes on.

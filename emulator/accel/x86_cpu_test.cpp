@@ -178,6 +178,20 @@ TEST_CASE("x86 cpu: data beside code in a page is counted up in place", "[accel]
     CHECK(program.machine.clock.instructions_now() == 1 + 1 + 300 * 3 + 1);
 }
 
+TEST_CASE("x86 cpu: halted with interrupts off, no line wakes it any more", "[accel]")
+{
+    const Tier tier = GENERATE(from_range(kTiers));
+    Program off{tier, {0xfa, 0xf4}}; // cli; hlt
+    Program on{tier, {0xfb, 0xf4}};  // sti; hlt
+    CHECK_FALSE(off.machine.cpu->halted_for_good());
+
+    off.run(100, 100);
+    on.run(100, 100);
+
+    CHECK(off.machine.cpu->halted_for_good());
+    CHECK_FALSE(on.machine.cpu->halted_for_good());
+}
+
 TEST_CASE("x86 cpu: an interrupt waits for the instruction behind STI", "[accel]")
 {
     const Tier tier = GENERATE(from_range(kTiers));

@@ -43,6 +43,7 @@ struct PcDrive {
     std::string name; // "ide0-hd0", "ide1-cd0", "floppy0"
     bool removable;
     img::Disk* disk; // null: empty
+    bool tray_open = false;
 };
 
 class PcBoard final : public X86Hooks {

@@ -173,11 +173,14 @@ std::vector<PcDrive> PcBoard::drives()
         }
         img::Disk* disk = hard_disks_[position].get();
         const bool cdrom = config_.ide[position]->cdrom;
+        bool tray_open = false;
         if (cdrom) {
-            IdeDrive* drive = ide_channel(position / 2).drive(position % 2);
-            disk = static_cast<AtapiCdrom*>(drive)->disc();
+            const auto* drive =
+                static_cast<AtapiCdrom*>(ide_channel(position / 2).drive(position % 2));
+            disk = drive->disc();
+            tray_open = drive->tray_open();
         }
-        all.push_back({ide_name(position), cdrom, disk});
+        all.push_back({ide_name(position), cdrom, disk, tray_open});
     }
     for (unsigned number = 0; number < 2; ++number) {
         if (config_.floppies[number]) {

@@ -207,6 +207,12 @@ void connect_slots(BuiltMachine& built)
                 return drive.name == slot->id && drive.disk != nullptr;
             });
         };
+        slot->tray_open = [slot, &built] {
+            const auto drives = built.board->drives();
+            return std::any_of(drives.begin(), drives.end(), [slot](const boards::PcDrive& drive) {
+                return drive.name == slot->id && drive.tray_open;
+            });
+        };
         slot->eject = [slot, &door](bool force) -> base::Status {
             if (door.replaying()) {
                 return base::fail(Errc::invalid_argument, "a replay takes no input");

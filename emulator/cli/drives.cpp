@@ -181,6 +181,8 @@ std::string medium_text(const DriveOption& drive)
         file += c == ',' ? ",," : std::string(1, c);
     }
     return "file=" + file + (drive.format.empty() ? "" : ",format=" + drive.format) +
+           (drive.cdrom ? ",media=cdrom" : "") +
+           (drive.interface == DriveInterface::floppy ? ",if=floppy" : "") +
            (drive.read_only ? ",readonly=on" : "");
 }
 
@@ -193,6 +195,10 @@ base::Result<DriveOption> parse_medium_text(const std::string& text)
     DriveOption drive;
     drive.file = values.value().take_or("file", "");
     drive.format = values.value().take_or("format", "");
+    drive.cdrom = values.value().take_or("media", "disk") == "cdrom";
+    if (values.value().take_or("if", "ide") == "floppy") {
+        drive.interface = DriveInterface::floppy;
+    }
     auto read_only = values.value().take_bool("readonly", false);
     if (!read_only) {
         return std::move(read_only).error();

@@ -2,6 +2,8 @@
 #include "emulator/cli/options.hpp"
 
 #include <catch2/catch.hpp>
+#include <filesystem>
+#include <fstream>
 
 using namespace emu::cli;
 
@@ -208,6 +210,32 @@ TEST_CASE("medium text: goes into a log and comes back")
     CHECK(again.value().file == "a,b.img");
     CHECK(again.value().format == "raw");
     CHECK(again.value().read_only);
+    CHECK_FALSE(again.value().cdrom);
+    CHECK(again.value().interface == DriveInterface::ide);
+
+    drive.cdrom = true;
+    CHECK(parse_medium_text(medium_text(drive)).value().cdrom);
+    drive.cdrom = false;
+    drive.interface = DriveInterface::floppy;
+    CHECK(parse_medium_text(medium_text(drive)).value().interface == DriveInterface::floppy);
+}
+
+TEST_CASE("medium text: what comes back can be opened, read-only discs and floppies too")
+{
+    const std::string path = std::filesystem::temp_directory_path() / "menagerie-medium-test.iso";
+    std::ofstream{path} << std::string(64 * 2048, 'x');
+    emu::cli::DiskActivity activity;
+    for (const bool cdrom : {true, false}) {
+        DriveOption drive;
+        drive.interface = cdrom ? DriveInterface::ide : DriveInterface::floppy;
+        drive.cdrom = cdrom;
+        drive.file = path;
+        drive.format = "raw";
+        drive.read_only = true;
+        const auto again = parse_medium_text(medium_text(drive)).value();
+        CHECK(open_medium(again, false, activity));
+    }
+    std::filesystem::remove(path);
 }
 
 TEST_CASE("options: -L help prints where firmware is looked for")

@@ -284,7 +284,7 @@ TEST_CASE("qmp: answers have QEMU's shapes")
           "VM status: running\r\n");
     const Json blocks = rig.qmp(R"({"execute": "query-block"})")["return"];
     CHECK(blocks[0]["inserted"]["drv"] == "raw");
-    CHECK(blocks[1]["tray_open"] == true);
+    CHECK(blocks[1]["tray_open"] == false); // an empty drive's is closed
     CHECK(rig.qmp(R"({"execute": "query-version"})")["return"]["qemu"]["major"] == 7);
 }
 

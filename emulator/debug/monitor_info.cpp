@@ -56,7 +56,7 @@ std::string Monitor::info_block(const Words& words)
         if (slot->removable) {
             const bool locked = slot->locked && slot->locked();
             text += fmt::format("    Removable device: {}locked, tray {}\n", locked ? "" : "not ",
-                                slot->empty() ? "open" : "closed");
+                                slot->has_open_tray() ? "open" : "closed");
         }
     }
     if (text.empty() && !words.empty()) {

@@ -116,7 +116,7 @@ QmpResult query_block(QmpContext& context, const Json&)
                    {"removable", slot->removable},
                    {"locked", slot->locked && slot->locked()}};
         if (slot->removable) {
-            entry["tray_open"] = slot->empty();
+            entry["tray_open"] = slot->has_open_tray();
         }
         if (!slot->empty()) {
             entry["inserted"] = inserted_json(*slot);

@@ -36,9 +36,11 @@ struct BlockSlot {
     std::function<base::Status(const std::string& file, const std::string& format, bool read_only)>
         change;
     std::function<bool()> locked;
-    std::function<bool()> inserted; // whether the medium is still in the drive
+    std::function<bool()> inserted;  // whether the medium is still in the drive
+    std::function<bool()> tray_open; // empty: the drive's never is
 
     bool empty() const { return file.empty() || (inserted && !inserted()); }
+    bool has_open_tray() const { return tray_open && tray_open(); }
 };
 
 struct CharSlot {

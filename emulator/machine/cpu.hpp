@@ -26,6 +26,9 @@ public:
     /// instruction boundary, because a deadline or an input moved.
     virtual void request_stop() = 0;
 
+    /// Whether it has halted and no interrupt line can wake it: only an NMI or a reset can.
+    virtual bool halted_for_good() { return false; }
+
     /// The maskable interrupt line's level, and an edge on NMI.
     virtual void set_interrupt_line(bool level) = 0;
     virtual void raise_nmi() = 0;

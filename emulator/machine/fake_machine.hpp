@@ -17,7 +17,10 @@ public:
         clock.set_instruction_source([this] { return retired_; });
     }
 
+    bool interrupts_off = false;
+
     std::string_view name() const override { return "fake-cpu"; }
+    bool halted_for_good() override { return halted_ && interrupts_off; }
     void reset() override
     {
         halted_ = false;

@@ -146,6 +146,10 @@ void Machine::idle()
     if (reset_pending_ || shutdown_pending_) {
         return;
     }
+    if (options_.stop_at != Clock::kNever && !door_.next_replay() && parts_.cpu.halted_for_good()) {
+        finish({Reason::halted_forever, "the CPU has halted for good, with interrupts off"});
+        return;
+    }
     if (deadline == Clock::kNever) {
         idle_without_deadline();
         return;

@@ -129,6 +129,15 @@ TEST_CASE("machine: how time is cut by polls does not change the guest")
     CHECK(plain.hash() == polled.hash());
 }
 
+TEST_CASE("machine: a count to stop at is not waited for when the CPU has halted for good")
+{
+    Rig rig{free_running(1'000'000), 10, 1'000'000}; // a timer goes on each ms
+    rig.cpu.interrupts_off = true;
+
+    CHECK(rig.machine.run().reason == Reason::halted_forever);
+    CHECK(rig.cpu.instructions() < 1'000'000);
+}
+
 TEST_CASE("machine: a CPU that nothing can wake ends the run when no input can come")
 {
     MachineOptions options = free_running(Clock::kNever);

@@ -37,7 +37,8 @@ public:
     bool eject(bool force);
     bool has_disc() const { return disc_ != nullptr; }
     bool locked() const { return locked_; }
-    img::Disk* disc() { return disc_.get(); }
+    img::Disk* disc() const { return disc_.get(); }
+    bool tray_open() const { return tray_open_; }
 
 private:
     static constexpr u32 kBlock = 2048;

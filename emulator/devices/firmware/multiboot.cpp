@@ -192,11 +192,14 @@ Status check_segments(const MultibootImage& image, u64 top)
         const bool high = segment.address >= 1_MiB && end <= top;
         const bool low = segment.address >= kLowestFree && end <= kBlockAddress;
         if (!high && !low) {
-            return fail(Errc::invalid_argument,
-                        segment.address >= 1_MiB
-                            ? "the Multiboot kernel does not fit into guest RAM"
-                            : "the Multiboot kernel wants memory below 1 MiB that firmware or boot "
-                              "information is in");
+            return fail(
+                Errc::invalid_argument,
+                segment.address >= 1_MiB
+                    ? "the Multiboot kernel does not fit into guest RAM"
+                    : "the Multiboot kernel has a segment at " +
+                          std::to_string(segment.address / 1_KiB) +
+                          " KiB, where firmware or boot information is (the ELF headers? ld -n "
+                          "leaves them out)");
         }
         total += segment.memory_size;
     }
