@@ -82,7 +82,7 @@ TEST_CASE("qemu-img: json: names and protocols are shown alike")
           R"(json:{"driver":"raw","size":1024,"file":{"driver":"file","filename":"r.raw"}})",
           R"(json:{"driver":"qcow2","backing":null,"file":{"filename":"o.qcow2"}})",
           R"(json:{"driver":"file","filename":"a.qcow2"})", R"(json:{"driver":"nbd"})",
-          "file:a.qcow2", "nbd:localhost:1", "foo:bar", "null-co://", "blkdebug::a.qcow2",
+          "file:a.qcow2", "nbd:127.0.0.1:1", "foo:bar", "null-co://", "blkdebug::a.qcow2",
           "j.qcow2", "fat:files", "fat:floppy:files", "fat:12:/nonexistent"}) {
         both.same("info '" + std::string{name} + "'");
     }
