@@ -93,6 +93,17 @@ void write_snapshots(JsonWriter& json, const std::vector<SnapshotInfo>& snapshot
     json.end_array();
 }
 
+void write_property(JsonWriter& json, const Property& p);
+
+void write_properties(JsonWriter& json, const std::vector<Property>& properties)
+{
+    for (const Property& p : properties) {
+        if (p.key != kDetachedHeader || has_later_members()) {
+            write_property(json, p);
+        }
+    }
+}
+
 void write_property(JsonWriter& json, const Property& p)
 {
     if (!p.key.empty()) {
@@ -113,9 +124,7 @@ void write_property(JsonWriter& json, const Property& p)
         json.begin_array();
         break;
     }
-    for (const Property& member : p.members) {
-        write_property(json, member);
-    }
+    write_properties(json, p.members);
     if (p.kind == Property::Kind::object) {
         json.end_object();
     } else {
@@ -131,11 +140,7 @@ void write_specific(JsonWriter& json, const ImageInfo& info)
     json.value(info.format);
     json.key("data");
     json.begin_object();
-    for (const Property& p : info.specific) {
-        if (p.key != kDetachedHeader || has_later_members()) {
-            write_property(json, p);
-        }
-    }
+    write_properties(json, info.specific);
     json.end_object();
     json.end_object();
 }
