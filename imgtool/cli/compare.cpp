@@ -83,8 +83,14 @@ int tell(const Comparison& found, const Request& request)
     using Outcome = Comparison::Outcome;
     const bool loud = !request.common.quiet;
     const std::string& path = request.paths[found.side];
-    if (found.overhang && loud) {
-        base::note("Warning: Image size mismatch!\n");
+    // Scripts know it behind the message of what went wrong.
+    const auto warn = [&] {
+        if (found.overhang && loud) {
+            base::note("Warning: Image size mismatch!\n");
+        }
+    };
+    if (found.outcome != Outcome::map_failed && found.outcome != Outcome::read_failed) {
+        warn();
     }
     switch (found.outcome) {
     case Outcome::identical:
@@ -110,10 +116,12 @@ int tell(const Comparison& found, const Request& request)
         return kDiffer;
     case Outcome::map_failed:
         report(fmt::format("Sector allocation test failed for {}", path));
+        warn();
         return kMapFailed;
     case Outcome::read_failed:
         report(fmt::format("Error while reading offset {} of {}: {}", found.offset, path,
                            found.message));
+        warn();
         return kReadFailed;
     case Outcome::stopped:
         break;
