@@ -41,8 +41,8 @@ enum class PcEvent : u8 {
 
 struct PcDrive {
     std::string name; // "ide0-hd0", "ide1-cd0", "floppy0"
-    bool removable;
-    img::Disk* disk; // null: empty
+    bool removable = false;
+    img::Disk* disk = nullptr; // null: empty
     bool tray_open = false;
 };
 

@@ -192,6 +192,18 @@ void connect_media(BuiltMachine& built, PcConfig& config, const Options& options
     };
 }
 
+/// The board's drive that a slot stands for, as it is now; an empty one if there is none.
+boards::PcDrive drive_of(const debug::BlockSlot& slot, boards::PcBoard& board)
+{
+    auto drives = board.drives();
+    for (boards::PcDrive& drive : drives) {
+        if (drive.name == slot.id) {
+            return std::move(drive);
+        }
+    }
+    return {};
+}
+
 void connect_slots(BuiltMachine& built)
 {
     InputDoor& door = built.machine->door();
@@ -201,18 +213,8 @@ void connect_slots(BuiltMachine& built)
             continue;
         }
         const bool cdrom = slot->driver == "ide-cd";
-        slot->inserted = [slot, &built] {
-            const auto drives = built.board->drives();
-            return std::any_of(drives.begin(), drives.end(), [slot](const boards::PcDrive& drive) {
-                return drive.name == slot->id && drive.disk != nullptr;
-            });
-        };
-        slot->tray_open = [slot, &built] {
-            const auto drives = built.board->drives();
-            return std::any_of(drives.begin(), drives.end(), [slot](const boards::PcDrive& drive) {
-                return drive.name == slot->id && drive.tray_open;
-            });
-        };
+        slot->inserted = [slot, &built] { return drive_of(*slot, *built.board).disk != nullptr; };
+        slot->tray_open = [slot, &built] { return drive_of(*slot, *built.board).tray_open; };
         slot->eject = [slot, &door](bool force) -> base::Status {
             if (door.replaying()) {
                 return base::fail(Errc::invalid_argument, "a replay takes no input");

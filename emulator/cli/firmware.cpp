@@ -56,16 +56,16 @@ base::Result<std::vector<u8>> read_firmware(const std::string& name,
                                             const std::vector<std::string>& folders)
 {
     std::vector<std::string> candidates;
-    for (const std::string& folder : folders) {
-        candidates.push_back(folder);
-        candidates.back().append("/").append(name);
-    }
-    candidates.push_back(name);
-    if (name.find('/') == std::string::npos) {
-        for (const std::string& folder : default_firmware_folders()) {
+    const auto look_in = [&](const std::vector<std::string>& places) {
+        for (const std::string& folder : places) {
             candidates.push_back(folder);
             candidates.back().append("/").append(name);
         }
+    };
+    look_in(folders);
+    candidates.push_back(name);
+    if (name.find('/') == std::string::npos) {
+        look_in(default_firmware_folders());
     }
     std::string tried;
     for (const std::string& path : candidates) {
