@@ -208,10 +208,6 @@ Status check_backing_format(const FormatDriver& format, const CreateSettings& co
             : fmt::format("Parameter 'backing-fmt' does not accept value '{}'", set->second));
 }
 
-} // namespace
-
-namespace {
-
 /// The file that an image is to be made in.
 struct Target {
     std::string path; // as further files' names are seen from; not of a host file when `is_node`

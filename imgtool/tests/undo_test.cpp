@@ -270,10 +270,6 @@ State look(const Subject& subject, const Bytes& bytes)
     return state;
 }
 
-} // namespace
-
-namespace {
-
 struct Attempt {
     bool changed; // it said so
     State state;
